@@ -1,0 +1,398 @@
+//! The documents of program.yaml: their shape and defaults. The same JSON stands in `config` and in
+//! rule facts. Unknown fields are errors.
+
+use serde::{Deserialize, Serialize};
+
+/// A whole program.yaml: one workspace and everything it declares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramFile {
+    /// The workspace and its settings.
+    pub workspace: Workspace,
+    /// Offers.
+    #[serde(default)]
+    pub programs: Vec<Program>,
+    /// Affiliates.
+    #[serde(default)]
+    pub partners: Vec<Partner>,
+    /// Short links.
+    #[serde(default)]
+    pub links: Vec<Link>,
+    /// Partners' codes.
+    #[serde(default)]
+    pub coupons: Vec<Coupon>,
+}
+
+/// Settings of a workspace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workspace {
+    /// 1 to 64 characters `[a-z0-9_-]`.
+    pub id: String,
+    /// Name for people.
+    #[serde(default)]
+    pub name: String,
+    /// Reporting currency, ISO 4217, lower case (rule E6).
+    #[serde(default = "usd")]
+    pub currency: String,
+    /// Modes kept side by side; rules hold in each.
+    #[serde(default = "modes")]
+    pub modes: Vec<String>,
+    /// Hosts of short links. The first is the default.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// Keys of the tracking API.
+    #[serde(default)]
+    pub api_keys: Vec<ApiKey>,
+    /// Connected Stripe accounts whose events this workspace takes; empty: every account on its endpoint.
+    #[serde(default)]
+    pub stripe_accounts: Vec<String>,
+    /// Coupon attribution as a whole (rule C7).
+    #[serde(default = "yes")]
+    pub coupons: bool,
+    /// Payments without session and invoice are sales even if they name nobody (rule E5).
+    #[serde(default)]
+    pub bare_payments: bool,
+    /// Leads born from payment links and Stripe customers earn lead rewards (rule D2).
+    #[serde(default)]
+    pub stripe_leads_earn: bool,
+    /// A `client_reference_id` that is no click ID is an external ID (rule B2).
+    #[serde(default)]
+    pub client_reference_is_external_id: bool,
+    /// Metadata names of the external ID (rule B1).
+    #[serde(default = "external_id_names")]
+    pub external_id_metadata: Vec<String>,
+    /// When this version holds from, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// A key of the tracking API. Only its hash is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// Name for people.
+    pub name: String,
+    /// SHA-256 of the key, hex.
+    pub sha256: String,
+    /// live, test or the name of a sandbox.
+    #[serde(default = "live")]
+    pub mode: String,
+    /// secret or publishable.
+    #[serde(default)]
+    pub kind: KeyKind,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// Server to server.
+    #[default]
+    Secret,
+    /// In browsers: its facts never override others (rule C9).
+    Publishable,
+}
+
+/// One offer of a workspace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// ID within the workspace.
+    pub id: String,
+    /// Name for people.
+    #[serde(default)]
+    pub name: String,
+    /// Attribution window in days (rule C2).
+    #[serde(default = "window_days")]
+    pub window_days: i64,
+    /// Who gets the credit among several touches (rule C3).
+    #[serde(default)]
+    pub model: Model,
+    /// A customer stays with the partner once bound (rule C4).
+    #[serde(default = "yes")]
+    pub sticky: bool,
+    /// Coupon against click (rule C5).
+    #[serde(default)]
+    pub coupon_precedence: CouponPrecedence,
+    /// Codes match exactly rather than without case (rule C6).
+    #[serde(default)]
+    pub exact_codes: bool,
+    /// E-mail addresses join (rule B3).
+    #[serde(default = "yes")]
+    pub email_join: bool,
+    /// Days until a commission is due (rule F6).
+    #[serde(default = "holding_days")]
+    pub holding_days: i64,
+    /// What is earned, first by partner, then by program (rule F1).
+    #[serde(default)]
+    pub rewards: Vec<Reward>,
+    /// When this version holds from, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// Rule C3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// The last touch takes all.
+    #[default]
+    LastClick,
+    /// The first touch takes all.
+    FirstClick,
+}
+
+/// Rule C5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CouponPrecedence {
+    /// The coupon decides only where no click does.
+    #[default]
+    ClickFirst,
+    /// The coupon decides where there is one.
+    CouponFirst,
+    /// The later of the two decides.
+    LatestTouch,
+}
+
+/// What a lead or sale earns (rule F1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reward {
+    /// ID within the program or partner.
+    pub id: String,
+    /// lead or sale.
+    pub event: RewardEvent,
+    /// Percent of the sale with up to two decimals, as text or number, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+    /// Flat amount, minor units of the workspace's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
+    /// The flat amount is earned for each unit, not once per sale (rule F3).
+    #[serde(default)]
+    pub per_unit: bool,
+    /// Products it fits: a list, or one text with commas; empty: every product (rule F2).
+    #[serde(default, deserialize_with = "list_or_commas")]
+    pub products: Vec<String>,
+}
+
+/// Event of a reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardEvent {
+    /// A lead.
+    Lead,
+    /// A sale.
+    Sale,
+}
+
+/// A percentage in hundredths of a percent: 12.5 % is 1250.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub i64);
+
+/// An affiliate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partner {
+    /// ID within the workspace.
+    pub id: String,
+    /// Name for people.
+    #[serde(default)]
+    pub name: String,
+    /// Program it takes part in; empty: the first program.
+    #[serde(default)]
+    pub program: String,
+    /// Group of partners.
+    #[serde(default)]
+    pub group: String,
+    /// Rule F7.
+    #[serde(default)]
+    pub status: PartnerStatus,
+    /// Rewards of its own, before the program's.
+    #[serde(default)]
+    pub rewards: Vec<Reward>,
+    /// When this version holds from, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// Rule F7: only approved, archived and invited partners earn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartnerStatus {
+    /// Takes part.
+    #[default]
+    Approved,
+    /// Was asked to take part.
+    Invited,
+    /// Takes part no longer; what it earns stays its own.
+    Archived,
+    /// Asked to take part.
+    Pending,
+    /// Was refused.
+    Rejected,
+    /// Was thrown out.
+    Banned,
+}
+
+/// A short link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// ID within the workspace; empty: domain/key.
+    #[serde(default)]
+    pub id: String,
+    /// Host; empty: the workspace's first domain.
+    #[serde(default)]
+    pub domain: String,
+    /// Path without leading slash.
+    pub key: String,
+    /// Destination.
+    pub url: String,
+    /// Partner that earns.
+    #[serde(default)]
+    pub partner: String,
+    /// Program; empty: the partner's.
+    #[serde(default)]
+    pub program: String,
+    /// Leads and sales of its clicks count (rule D5).
+    #[serde(default = "yes")]
+    pub tracked: bool,
+    /// Adds `client_reference_id=dub_id_<click>` for Stripe payment links.
+    #[serde(default)]
+    pub client_reference_id: bool,
+    /// When this version holds from, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// A partner's code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coupon {
+    /// Code text, equal to the Stripe promotion code's.
+    pub code: String,
+    /// Partner that earns.
+    pub partner: String,
+    /// Stripe promotion code IDs mapped by hand: they beat the text (rule C6).
+    #[serde(default)]
+    pub promotion_codes: Vec<String>,
+    /// The code attributes sales; switching it off keeps the sales made before.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// When this version holds from, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+fn usd() -> String {
+    "usd".to_owned()
+}
+
+fn live() -> String {
+    "live".to_owned()
+}
+
+fn modes() -> Vec<String> {
+    vec![live(), "test".to_owned()]
+}
+
+fn external_id_names() -> Vec<String> {
+    ["dubCustomerExternalId", "dubCustomerId", "tributaryCustomerId"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn window_days() -> i64 {
+    90
+}
+
+fn holding_days() -> i64 {
+    30
+}
+
+fn list_or_commas<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Products {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Products::deserialize(deserializer)? {
+        Products::List(list) => list,
+        Products::Text(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
+}
+
+impl Serialize for Percent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 % 100 {
+            0 => write!(f, "{}", self.0 / 100),
+            rest if rest % 10 == 0 => write!(f, "{}.{}", self.0 / 100, rest / 10),
+            rest => write!(f, "{}.{rest:02}", self.0 / 100),
+        }
+    }
+}
+
+impl std::str::FromStr for Percent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim().trim_end_matches('%').trim_end();
+        let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || whole.len() > 3 || rest.len() > 2 || !digits(whole) || !digits(rest) {
+            return Err("a percentage has up to two decimals, e.g. 12.5");
+        }
+        let hundredths: i64 = format!("{rest:0<2}").parse().unwrap_or_default();
+        let value = whole.parse::<i64>().unwrap_or_default() * 100 + hundredths;
+        if value > 10_000 {
+            Err("a percentage is at most 100")
+        } else {
+            Ok(Percent(value))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Percent;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a percentage from 0 to 100 with up to two decimals")
+            }
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Percent, E> {
+                v.parse().map_err(E::custom)
+            }
+            fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Percent, E> {
+                v.to_string().parse().map_err(E::custom)
+            }
+            fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<Percent, E> {
+                v.to_string().parse().map_err(E::custom)
+            }
+            // The shortest decimal text of the float is what the author wrote.
+            fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Percent, E> {
+                v.to_string().parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
