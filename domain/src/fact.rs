@@ -61,7 +61,10 @@ pub fn object(body: &Body) -> String {
         Body::Refund(b) => format!("re:{}", b.refund),
         Body::PromotionCode(b) => format!("promo:{}", b.promotion_code),
         Body::Rule(b) => format!("rule:{}/{}", b.kind, b.id),
-        Body::Command(b) => format!("command:{}/{}/{}", b.names, b.partner_id, b.command),
+        Body::Command(b) => format!(
+            "command:{}/{}/{}/{}",
+            b.names, b.partner_id, b.command, b.payout_id
+        ),
     }
 }
 

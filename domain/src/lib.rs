@@ -15,7 +15,11 @@
 pub mod click_id;
 pub mod engine;
 pub mod fact;
+pub mod ledger;
 pub mod mail;
+pub mod normalize;
+pub mod requests;
 pub mod rules;
 pub mod store;
+pub mod stripe;
 pub mod tenant;

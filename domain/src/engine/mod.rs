@@ -1,19 +1,27 @@
 //! The engine of one facts partition: takes facts, keeps cases, emits the difference to the ledger.
+//!
+//!     fact ─► apply ─► object, case ─► dirty ─► settle ─► rows of the ledger
+//!
+//! All state is in the store; what the engine keeps besides (decoded rules, dirty marks) it can read again.
+//! Invariant: once nothing is dirty, the net ledger is a function of the set of facts applied.
 
-use tributary_avro::{Commission, Conversion, Fact, Refund};
+mod cases;
+mod dirty;
+mod keys;
+mod settle;
+mod state;
 
+use rustc_hash::FxHashMap;
+use tributary_avro::{Body, ClickFact, Fact};
+
+pub use crate::ledger::Row;
+use crate::rules::Rules;
 use crate::store::{Store, StoreError};
-
-/// A row of one of the three ledger topics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Row {
-    /// Topic conversions.
-    Conversion(Box<Conversion>),
-    /// Topic refunds.
-    Refund(Box<Refund>),
-    /// Topic commissions.
-    Commission(Box<Commission>),
-}
+use crate::tenant::Tenant;
+use cases::Added;
+use dirty::Dirty;
+pub use state::STATE_VERSION;
+use state::{Table, Tables, decode, encode, key, last_number};
 
 /// What became of one fact. Every fact gets exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,29 +47,268 @@ pub struct Settled {
     pub more: bool,
 }
 
-/// State is all in the store; the engine itself only caches decoded rules.
+struct Known {
+    tenant: Tenant,
+    rules: Rules,
+}
+
+/// The engine over a store. After writes to the store were discarded it must be opened again.
 #[derive(Default)]
-pub struct Engine {}
+pub struct Engine {
+    numbers: FxHashMap<String, u32>,
+    tenants: Vec<Known>,
+    dirty: Dirty,
+    checkpointed: bool,
+}
+
+const DIRTY: &[u8] = &[Table::Dirty as u8];
 
 impl Engine {
     /// An engine over a store that may hold state.
-    pub fn open(_store: &dyn Store) -> Result<Self, StoreError> {
-        Ok(Self::default())
+    pub fn open(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut engine = Self {
+            checkpointed: true,
+            ..Self::default()
+        };
+        let mut tenants: Vec<(u32, String)> = Vec::new();
+        for (name, number) in store.scan(&[Table::Tenants as u8], &[], usize::MAX)? {
+            let name = String::from_utf8_lossy(name.get(1..).unwrap_or_default()).into_owned();
+            tenants.push((decode(&number)?, name));
+        }
+        tenants.sort();
+        for (number, name) in tenants {
+            let (workspace, mode) = name.split_once('/').unwrap_or((&name, ""));
+            let mut rules = Rules::default();
+            for (_, value) in store.scan(&key(Table::Rules, number, &[]), &[], usize::MAX)? {
+                let fact: Fact = decode(&value)?;
+                // It was valid when it was stored.
+                let _known = add_rule(&mut rules, &fact);
+            }
+            engine.tenants.push(Known {
+                tenant: Tenant::new(workspace, mode),
+                rules,
+            });
+            engine.numbers.insert(name, number);
+        }
+        if let Some(dirty) = store.get(DIRTY)? {
+            engine.dirty = decode(&dirty)?;
+            engine.checkpointed = engine.dirty.is_empty();
+        }
+        Ok(engine)
     }
 
     /// Adds a fact and marks what it touches as dirty. Emits nothing.
-    pub fn apply(&mut self, _store: &mut dyn Store, _fact: &Fact) -> Result<Verdict, StoreError> {
-        Ok(Verdict::Applied)
+    pub fn apply(&mut self, store: &mut dyn Store, fact: &Fact) -> Result<Verdict, StoreError> {
+        let number = self.tenant(store, &fact.workspace, &fact.mode)?;
+        if cases::is_reference(&fact.body) {
+            return self.reference(store, number, fact);
+        }
+        let mut tables = Tables {
+            store,
+            tenant: number,
+        };
+        let (tenant, rules) = known(&self.tenants, number);
+        let added = cases::add(&mut tables, &mut self.dirty, fact)?;
+        Ok(match added {
+            Added::Duplicate => Verdict::Duplicate,
+            Added::Object(object) if settle::waits(&tables, tenant, rules, object, &fact.body)? => {
+                Verdict::Held
+            }
+            Added::Object(_) | Added::Case => Verdict::Applied,
+        })
     }
 
     /// Recomputes up to `limit` dirty cases and returns the difference to what was emitted.
-    pub fn settle(&mut self, _store: &mut dyn Store, _limit: usize) -> Result<Settled, StoreError> {
-        Ok(Settled::default())
+    pub fn settle(&mut self, store: &mut dyn Store, limit: usize) -> Result<Settled, StoreError> {
+        let mut settled = Settled::default();
+        loop {
+            while settled.cases < limit
+                && let Some(((number, case), marks)) = self.dirty.cases.pop_first()
+            {
+                let (tenant, rules) = known(&self.tenants, number);
+                let mut tables = Tables {
+                    store: &mut *store,
+                    tenant: number,
+                };
+                settle::settle_case(&mut tables, tenant, rules, case, marks, &mut settled.rows)?;
+                settled.cases += 1;
+            }
+            if settled.cases >= limit || !self.advance_sweeps(store, limit - settled.cases)? {
+                break;
+            }
+        }
+        settled.more = !self.dirty.is_empty();
+        self.checkpoint(store)?;
+        Ok(settled)
+    }
+
+    /// Writes down what is dirty. `settle` does so itself; whoever commits a store after `apply` alone must.
+    pub fn checkpoint(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if self.dirty.is_empty() {
+            if !self.checkpointed {
+                store.delete(DIRTY);
+            }
+        } else {
+            store.put(DIRTY, encode(&self.dirty)?);
+        }
+        self.checkpointed = self.dirty.is_empty();
+        Ok(())
     }
 
     /// Restore: says that the ledger holds this row, and marks what it belongs to as dirty.
     /// Called for rows in log order after the facts they came from were applied.
-    pub fn emitted(&mut self, _store: &mut dyn Store, _row: &Row) -> Result<(), StoreError> {
+    pub fn emitted(&mut self, store: &mut dyn Store, row: &Row) -> Result<(), StoreError> {
+        let Tenant { workspace, mode } = row.tenant();
+        let number = self.tenant(store, &workspace, &mode)?;
+        let mut tables = Tables {
+            store,
+            tenant: number,
+        };
+        let anchor = keys::key_of_anchor(row.object());
+        let Some(node) = tables.node(&anchor)? else {
+            let text = format!(
+                "ledger row {} is about {anchor}, of which no fact tells",
+                row.id()
+            );
+            return Err(StoreError(text.into()));
+        };
+        let mut object = tables.object(node.to)?;
+        settle::take(&mut object, row);
+        tables.put(Table::Objects, &node.to.to_be_bytes(), &object)?;
+        self.dirty.object(number, object.case, node.to);
         Ok(())
+    }
+
+    /// Every row that stands in the ledger, for audits.
+    pub fn standing(&self, store: &dyn Store) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        for (_, value) in store.scan(&[Table::Objects as u8], &[], usize::MAX)? {
+            let object: state::Object = decode(&value)?;
+            rows.extend(object.emitted.into_iter().map(|e| e.row));
+        }
+        Ok(rows)
+    }
+
+    /// The number of a tenant, given at its first fact.
+    fn tenant(&mut self, store: &mut dyn Store, workspace: &str, mode: &str) -> Result<u32, StoreError> {
+        let tenant = Tenant::new(workspace, mode);
+        let name = tenant.key();
+        if let Some(number) = self.numbers.get(&name) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.tenants.len()).map_err(|e| StoreError(Box::new(e)))?;
+        let mut row = vec![Table::Tenants as u8];
+        row.extend_from_slice(name.as_bytes());
+        store.put(&row, encode(&number)?);
+        self.tenants.push(Known {
+            tenant,
+            rules: Rules::default(),
+        });
+        self.numbers.insert(name, number);
+        Ok(number)
+    }
+
+    /// A rule, click or promotion code: kept, and the cases that read it swept.
+    fn reference(&mut self, store: &mut dyn Store, number: u32, fact: &Fact) -> Result<Verdict, StoreError> {
+        let mut tables = Tables {
+            store,
+            tenant: number,
+        };
+        if let Body::Click(click) = &fact.body {
+            // The least fact ID counts, should two clicks ever claim one ID: then order does not matter.
+            let known: Option<(String, ClickFact)> = tables.get(Table::Clicks, click.click_id.as_bytes())?;
+            if known.is_some_and(|(id, _)| id <= fact.id) {
+                return Ok(Verdict::Duplicate);
+            }
+            tables.put(Table::Clicks, click.click_id.as_bytes(), &(&fact.id, click))?;
+            self.dirty.sweep(number, &format!("click:{}", click.click_id));
+            return Ok(Verdict::Applied);
+        }
+        if tables
+            .store
+            .get(&key(Table::Rules, number, fact.id.as_bytes()))?
+            .is_some()
+        {
+            return Ok(Verdict::Duplicate);
+        }
+        let Some(known) = self.tenants.get_mut(number as usize) else {
+            return Ok(Verdict::Rejected("unknown_tenant"));
+        };
+        if !add_rule(&mut known.rules, fact) {
+            return Ok(Verdict::Rejected("invalid_rule"));
+        }
+        tables.put(Table::Rules, fact.id.as_bytes(), fact)?;
+        match &fact.body {
+            Body::PromotionCode(code) => self
+                .dirty
+                .sweep(number, &format!("promo:{}", code.promotion_code)),
+            Body::Rule(rule) => match rule.kind.as_str() {
+                "link" => {}
+                "partner" => self.dirty.sweep(number, &format!("partner:{}", rule.id)),
+                "coupon" => {
+                    self.dirty
+                        .sweep(number, &format!("code:{}", rule.id.to_lowercase()));
+                    let promotion_codes = known.rules.promotion_codes_of(&rule.id);
+                    for id in promotion_codes {
+                        self.dirty.sweep(number, &format!("promo:{id}"));
+                    }
+                }
+                _ => self.dirty.sweep(number, ""),
+            },
+            _ => {}
+        }
+        Ok(Verdict::Applied)
+    }
+
+    /// Marks up to `limit` cases of the first sweep. False if there is no sweep.
+    fn advance_sweeps(&mut self, store: &mut dyn Store, limit: usize) -> Result<bool, StoreError> {
+        let Some(((number, reference), from)) = self.dirty.sweeps.pop_first() else {
+            return Ok(false);
+        };
+        let tables = Tables {
+            store,
+            tenant: number,
+        };
+        let (table, prefix) = match reference.as_str() {
+            "" => (Table::Cases, Vec::new()),
+            reference => (Table::Refs, [reference.as_bytes(), &[0]].concat()),
+        };
+        let start = if from.is_empty() { prefix.clone() } else { from };
+        let found = tables.scan_from(table, &prefix, &start, limit)?;
+        // A click changes the view by itself; a rule does not, so that every object must be looked at.
+        let all = !reference.starts_with("click:");
+        for (key, _) in &found {
+            self.dirty.case(number, last_number(key)).all |= all;
+        }
+        if found.len() == limit
+            && let Some((last, _)) = found.last()
+        {
+            let after = [last.as_slice(), &[0]].concat();
+            self.dirty.sweeps.insert((number, reference), after);
+        }
+        Ok(true)
+    }
+}
+
+fn known(tenants: &[Known], number: u32) -> (&Tenant, &Rules) {
+    static NOBODY: std::sync::OnceLock<Known> = std::sync::OnceLock::new();
+    let known = tenants.get(number as usize).unwrap_or_else(|| {
+        NOBODY.get_or_init(|| Known {
+            tenant: Tenant::new("", ""),
+            rules: Rules::default(),
+        })
+    });
+    (&known.tenant, &known.rules)
+}
+
+/// False if the rule is not valid.
+fn add_rule(rules: &mut Rules, fact: &Fact) -> bool {
+    match &fact.body {
+        Body::Rule(rule) => rules.add(&fact.id, fact.at, rule).is_ok(),
+        Body::PromotionCode(code) => {
+            rules.add_promotion_code(&fact.id, fact.at, code);
+            true
+        }
+        _ => false,
     }
 }

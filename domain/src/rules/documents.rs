@@ -118,9 +118,6 @@ pub struct Program {
     /// Codes match exactly rather than without case (rule C6).
     #[serde(default)]
     pub exact_codes: bool,
-    /// E-mail addresses join (rule B3).
-    #[serde(default = "yes")]
-    pub email_join: bool,
     /// Days until a commission is due (rule F6).
     #[serde(default = "holding_days")]
     pub holding_days: i64,

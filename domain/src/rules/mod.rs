@@ -1,5 +1,9 @@
 //! Rules: what a workspace declares (program.yaml), as documents with validity in time.
 
+mod book;
 mod documents;
+mod versions;
 
+pub use book::{InvalidRule, Rules};
 pub use documents::*;
+pub use versions::{Version, Versions};

@@ -1,0 +1,122 @@
+//! The keys of a fact, by kind (rule B1): object keys tie one payment or lead, case keys merge customers,
+//! references bring a touch and merge nobody.
+
+use tributary_avro::{Body, CustomerRef, DiscountRef, Fact};
+
+use crate::fact::{object, sale_key};
+
+/// The keys of one fact.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Payment or lead: session, intent, invoice, charge, refund, API sale, lead.
+    pub objects: Vec<String>,
+    /// Customer: external ID, Stripe customer, e-mail hash; and subscription.
+    pub case: Vec<String>,
+    /// Click IDs named.
+    pub clicks: Vec<String>,
+}
+
+/// The keys that a fact states.
+pub fn keys(fact: &Fact) -> Keys {
+    let mut keys = Keys::default();
+    let mut objects = |parts: &[(&str, &String)]| {
+        keys.objects.extend(
+            parts
+                .iter()
+                .filter(|(_, id)| !id.is_empty())
+                .map(|(kind, id)| format!("{kind}:{id}")),
+        );
+    };
+    match &fact.body {
+        Body::Session(s) => objects(&[("cs", &s.session), ("pi", &s.payment_intent), ("in", &s.invoice)]),
+        Body::Invoice(i) => objects(&[("in", &i.invoice), ("pi", &i.payment_intent), ("ch", &i.charge)]),
+        Body::InvoicePayment(p) => {
+            objects(&[("in", &p.invoice), ("pi", &p.payment_intent), ("ch", &p.charge)])
+        }
+        Body::Charge(c) => objects(&[("ch", &c.charge), ("pi", &c.payment_intent), ("in", &c.invoice)]),
+        Body::PaymentIntent(p) => {
+            objects(&[("pi", &p.payment_intent), ("in", &p.invoice), ("ch", &p.charge)])
+        }
+        Body::Refund(r) => objects(&[("re", &r.refund), ("ch", &r.charge), ("pi", &r.payment_intent)]),
+        Body::Sale(_) | Body::Lead(_) => keys.objects.push(object(&fact.body)),
+        Body::Customer(c) if !c.click_id.is_empty() => {
+            keys.objects.push(format!("lead:{}", object(&fact.body)))
+        }
+        Body::Command(c) => keys.objects.push(sale_key(&c.names)),
+        _ => {}
+    }
+    let (customer, subscription, click) = people(&fact.body);
+    if let Some(CustomerRef {
+        external_id,
+        stripe,
+        mail,
+    }) = customer
+    {
+        let parts = [("ext", external_id), ("cus", stripe), ("mail", mail)];
+        keys.case.extend(
+            parts
+                .iter()
+                .filter(|(_, id)| !id.is_empty())
+                .map(|(kind, id)| format!("{kind}:{id}")),
+        );
+    }
+    if !subscription.is_empty() {
+        keys.case.push(format!("sub:{subscription}"));
+    }
+    if !click.is_empty() {
+        keys.clicks.push(click.to_owned());
+    }
+    keys
+}
+
+fn people(body: &Body) -> (Option<&CustomerRef>, &str, &str) {
+    match body {
+        Body::Lead(b) => (Some(&b.customer), "", &b.click_id),
+        Body::Sale(b) => (Some(&b.customer), "", &b.click_id),
+        Body::Identify(b) => (Some(&b.customer), "", &b.click_id),
+        Body::Redemption(b) => (Some(&b.customer), "", ""),
+        Body::Customer(b) => (Some(&b.customer), "", &b.click_id),
+        Body::Session(b) => (Some(&b.customer), &b.subscription, &b.click_id),
+        Body::Invoice(b) => (Some(&b.customer), &b.subscription, &b.click_id),
+        Body::Charge(b) => (Some(&b.customer), "", &b.click_id),
+        Body::PaymentIntent(b) => (Some(&b.customer), "", &b.click_id),
+        Body::InvoicePayment(_)
+        | Body::Refund(_)
+        | Body::Command(_)
+        | Body::Click(_)
+        | Body::PromotionCode(_)
+        | Body::Rule(_) => (None, "", ""),
+    }
+}
+
+/// The object key under which the object of a ledger row is found.
+pub fn key_of_anchor(anchor: &str) -> String {
+    if let Some(charge) = anchor.strip_prefix("re:excess/") {
+        return format!("ch:{charge}");
+    }
+    let born = anchor.strip_prefix("lead:").filter(|rest| {
+        ["cs:", "sale:", "in:", "ch:", "pi:"]
+            .iter()
+            .any(|kind| rest.starts_with(kind))
+    });
+    born.unwrap_or(anchor).to_owned()
+}
+
+/// References under which rules that decide about these discounts find their cases.
+pub fn coupon_refs(discount: &DiscountRef, resolved: Option<&str>) -> Vec<String> {
+    let texts = [
+        Some(discount.code.as_str()),
+        Some(discount.coupon.as_str()),
+        resolved,
+    ];
+    let mut refs: Vec<String> = texts
+        .into_iter()
+        .flatten()
+        .filter(|t| !t.is_empty())
+        .map(|t| format!("code:{}", t.to_lowercase()))
+        .collect();
+    if !discount.promotion_code.is_empty() {
+        refs.push(format!("promo:{}", discount.promotion_code));
+    }
+    refs
+}

@@ -1,0 +1,364 @@
+//! Recomputing a case: index its changed objects, build the view, settle what the change can reach, and
+//! give the difference to what stands in the ledger.
+//!
+//! An object is settled if its own facts changed, or the view did, or a rule did; nothing else can alter
+//! its entries.
+
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
+use tributary_avro::{Body, ClickFact, Op};
+
+use super::cases::{members, reference_key};
+use super::dirty::Marks;
+use super::keys::coupon_refs;
+use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, key};
+use crate::ledger::{Birth, CouponUse, Inputs, LeadKind, Row, Touches, View, entries, leads, resolve};
+use crate::rules::Rules;
+use crate::store::StoreError;
+use crate::tenant::Tenant;
+
+/// Kinds of entries in [`Table::Times`].
+const TRACKED_LEAD: u8 = b'l';
+const CUSTOMER_LEAD: u8 = b'm';
+const PAYMENT_LEAD: u8 = b'n';
+const SALE: u8 = b's';
+const COUPON: u8 = b'k';
+
+/// Recomputes one case and appends the difference to `rows`.
+pub(super) fn settle_case(
+    tables: &mut Tables<'_>,
+    tenant: &Tenant,
+    rules: &Rules,
+    number: u64,
+    marks: Marks,
+    rows: &mut Vec<Row>,
+) -> Result<(), StoreError> {
+    let Some(mut case) = tables.get::<Case>(Table::Cases, &number.to_be_bytes())? else {
+        return Ok(());
+    };
+    let mut changed = Vec::new();
+    for object in &marks.objects {
+        if let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? {
+            index(tables, tenant, rules, number, &mut record)?;
+            tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
+            changed.push(*object);
+        }
+    }
+    let view = view(tables, number, &case, rules)?;
+    let hash = hash(&encode(&view)?);
+    let objects = if marks.all || hash != case.view {
+        members(tables, number)?
+    } else {
+        changed
+    };
+    let mut refs: BTreeSet<String> = case.clicks.iter().map(|id| format!("click:{id}")).collect();
+    let partners = view.touches.clicks.iter().map(|click| &click.partner_id);
+    refs.extend(partners.filter(|p| !p.is_empty()).map(|p| format!("partner:{p}")));
+    for object in objects {
+        let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? else {
+            continue;
+        };
+        if marks.all && !marks.objects.contains(&object) {
+            index(tables, tenant, rules, number, &mut record)?;
+        }
+        let inputs = Inputs {
+            tenant,
+            facts: &record.facts,
+            view: &view,
+            rules,
+        };
+        let candidates = entries(&inputs);
+        let payment = inputs.payment();
+        for discount in payment
+            .discounts
+            .iter()
+            .chain(view.first_coupon.iter().flat_map(|used| &used.discounts))
+        {
+            let text = rules.code_of(&discount.promotion_code);
+            refs.extend(coupon_refs(discount, text));
+            let texts = [discount.code.as_str(), &discount.coupon, text.unwrap_or_default()];
+            refs.extend(
+                rules
+                    .partners_of(&texts, &discount.promotion_code)
+                    .map(|p| format!("partner:{p}")),
+            );
+        }
+        emit(&mut record, candidates, rows);
+        tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
+    }
+    let new_refs: Vec<String> = refs.difference(&case.refs).cloned().collect();
+    if case.view != hash || !new_refs.is_empty() {
+        for reference in &new_refs {
+            tables.store.put(
+                &key(Table::Refs, tables.tenant, &reference_key(reference, number)),
+                Vec::new(),
+            );
+        }
+        case.refs.extend(new_refs);
+        case.view = hash;
+        tables.put(Table::Cases, &number.to_be_bytes(), &case)?;
+    }
+    Ok(())
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Rewrites the entries of one object in the index by time.
+fn index(
+    tables: &mut Tables<'_>,
+    tenant: &Tenant,
+    rules: &Rules,
+    case: u64,
+    record: &mut Object,
+) -> Result<(), StoreError> {
+    let empty = View::default();
+    let inputs = Inputs {
+        tenant,
+        facts: &record.facts,
+        view: &empty,
+        rules,
+    };
+    let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    if let Some(lead) = leads(&record.facts) {
+        let kind = match lead.kind {
+            LeadKind::Tracked => TRACKED_LEAD,
+            LeadKind::Customer => CUSTOMER_LEAD,
+            LeadKind::Payment => PAYMENT_LEAD,
+        };
+        let event = lead.event();
+        let birth = Birth {
+            at: lead.at,
+            anchor: lead.anchor,
+            event,
+            clicks: lead.clicks,
+        };
+        wanted.push((time_key(case, kind, lead.at, &birth.anchor), encode(&birth)?));
+    }
+    let payment = inputs.payment();
+    if let Ok(sale) = &payment.sale {
+        let birth = Birth {
+            at: sale.at,
+            anchor: sale.anchor.clone(),
+            event: String::new(),
+            clicks: payment.clicks,
+        };
+        wanted.push((time_key(case, SALE, sale.at, &sale.anchor), encode(&birth)?));
+        if !payment.discounts.is_empty() {
+            let used = CouponUse {
+                at: sale.at,
+                anchor: sale.anchor.clone(),
+                discounts: payment.discounts,
+            };
+            wanted.push((time_key(case, COUPON, sale.at, &sale.anchor), encode(&used)?));
+        }
+    }
+    for old in record
+        .times
+        .iter()
+        .filter(|old| !wanted.iter().any(|(key, _)| key == *old))
+    {
+        tables.delete(Table::Times, old);
+    }
+    record.times.clear();
+    for (time, value) in wanted {
+        tables.store.put(&key(Table::Times, tables.tenant, &time), value);
+        record.times.push(time);
+    }
+    Ok(())
+}
+
+/// Case, kind, time, then the anchor, so that ties in time are broken by what the entry is about.
+fn time_key(case: u64, kind: u8, at: i64, anchor: &str) -> Vec<u8> {
+    let mut key = case.to_be_bytes().to_vec();
+    key.push(kind);
+    key.extend_from_slice(&(at.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(anchor.as_bytes());
+    key
+}
+
+fn births(tables: &Tables<'_>, case: u64, kind: u8, limit: usize) -> Result<Vec<Birth>, StoreError> {
+    let mut prefix = case.to_be_bytes().to_vec();
+    prefix.push(kind);
+    tables
+        .scan(Table::Times, &prefix, limit)?
+        .iter()
+        .map(|(_, value)| decode(value))
+        .collect()
+}
+
+/// What the entries of a case read of it.
+fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<View, StoreError> {
+    let mut touches = Touches::default();
+    for id in &case.clicks {
+        match tables.get::<(String, ClickFact)>(Table::Clicks, id.as_bytes())? {
+            Some((_, click)) => touches.clicks.push(click),
+            None => touches.missing.push(id.clone()),
+        }
+    }
+    touches
+        .clicks
+        .sort_by(|a, b| (a.clicked_at, &a.click_id).cmp(&(b.clicked_at, &b.click_id)));
+    // Tracked leads go before born ones; of the born ones only the first counts (rule D2).
+    let tracked = births(tables, number, TRACKED_LEAD, usize::MAX)?;
+    let mut events = BTreeSet::new();
+    let mut leads: Vec<Birth> = tracked
+        .into_iter()
+        .filter(|l| events.insert(l.event.clone()))
+        .collect();
+    let mut kind = LeadKind::Tracked;
+    for (table, born) in [
+        (CUSTOMER_LEAD, LeadKind::Customer),
+        (PAYMENT_LEAD, LeadKind::Payment),
+    ] {
+        if leads.is_empty() {
+            leads = births(tables, number, table, 1)?;
+            kind = born;
+        }
+    }
+    let mut prefix = number.to_be_bytes().to_vec();
+    prefix.push(COUPON);
+    let mut first_coupon = None;
+    for (_, value) in tables.scan(Table::Times, &prefix, usize::MAX)? {
+        let used: CouponUse = decode(&value)?;
+        if used
+            .discounts
+            .iter()
+            .any(|d| resolve(d, used.at, rules).is_some())
+        {
+            first_coupon = Some(used);
+            break;
+        }
+    }
+    Ok(View {
+        customer: customer(case),
+        touches,
+        lead_kind: (!leads.is_empty()).then_some(kind as u8),
+        leads,
+        first_sale: births(tables, number, SALE, 1)?.pop(),
+        first_coupon,
+    })
+}
+
+/// External ID, else Stripe customer ID, else guest hash: the first by text, so that order does not matter.
+fn customer(case: &Case) -> String {
+    let first = |kind: &str| case.keys.iter().find_map(|key| key.strip_prefix(kind));
+    if let Some(external) = first("ext:") {
+        external.to_owned()
+    } else if let Some(stripe) = first("cus:") {
+        stripe.rsplit('/').next().unwrap_or_default().to_owned()
+    } else {
+        first("mail:")
+            .map(|hash| format!("guest_{}", hash.get(..12).unwrap_or(hash)))
+            .unwrap_or_default()
+    }
+}
+
+/// Gives the difference between what stands in the ledger and what should: retractions first.
+fn emit(record: &mut Object, candidates: Vec<Row>, rows: &mut Vec<Row>) {
+    let mut asserts = Vec::new();
+    let mut kept = Vec::new();
+    let mut old: Vec<Emitted> = std::mem::take(&mut record.emitted);
+    for candidate in candidates {
+        let explanation = hash(candidate.explanation().as_bytes());
+        let bare = candidate.without_explanation();
+        let position = old.iter().position(|e| e.row.id() == bare.id());
+        let revision = match position.map(|i| old.swap_remove(i)) {
+            Some(stands) => {
+                let revision = stands.row.revision();
+                let same =
+                    stands.explanation == explanation && stands.row == bare.emission(revision, Op::Assert);
+                if same {
+                    kept.push(stands);
+                    continue;
+                }
+                rows.push(stands.row.emission(revision, Op::Retract));
+                revision + 1
+            }
+            None => match record.retired.iter().position(|(id, _)| id == bare.id()) {
+                Some(index) => record.retired.swap_remove(index).1 + 1,
+                None => 1,
+            },
+        };
+        asserts.push(candidate.emission(revision, Op::Assert));
+        kept.push(Emitted {
+            row: bare.emission(revision, Op::Assert),
+            explanation,
+        });
+    }
+    for gone in old {
+        rows.push(gone.row.emission(gone.row.revision(), Op::Retract));
+        record
+            .retired
+            .push((gone.row.id().to_owned(), gone.row.revision()));
+    }
+    rows.extend(asserts);
+    kept.sort_by(|a, b| a.row.id().cmp(b.row.id()));
+    record.emitted = kept;
+}
+
+/// Restore: takes a row of the ledger into what stands emitted.
+pub(super) fn take(record: &mut Object, row: &Row) {
+    record.emitted.retain(|e| e.row.id() != row.id());
+    record.retired.retain(|(id, _)| id != row.id());
+    match row.op() {
+        Op::Assert => {
+            let explanation = hash(row.explanation().as_bytes());
+            record.emitted.push(Emitted {
+                row: row.without_explanation(),
+                explanation,
+            });
+        }
+        Op::Retract => record.retired.push((row.id().to_owned(), row.revision())),
+    }
+}
+
+/// Whether a fact waits for another one, now that it is in its object.
+pub(super) fn waits(
+    tables: &Tables<'_>,
+    tenant: &Tenant,
+    rules: &Rules,
+    object: u64,
+    body: &Body,
+) -> Result<bool, StoreError> {
+    Ok(match body {
+        Body::Refund(_)
+        | Body::Charge(_)
+        | Body::PaymentIntent(_)
+        | Body::InvoicePayment(_)
+        | Body::Command(_) => {
+            let record = tables.object(object)?;
+            let view = View::default();
+            Inputs {
+                tenant,
+                facts: &record.facts,
+                view: &view,
+                rules,
+            }
+            .payment()
+            .sale
+            .is_err()
+        }
+        Body::Lead(lead) if !lead.click_id.is_empty() => tables
+            .store
+            .get(&key(Table::Clicks, tables.tenant, lead.click_id.as_bytes()))?
+            .is_none(),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_keys_order_negative_before_positive_times() {
+        let times = [-5, -1, 0, 1, i64::MAX].map(|at| time_key(1, SALE, at, "in:1"));
+        assert!(times.is_sorted());
+    }
+}

@@ -1,0 +1,380 @@
+//! Who gets the credit for a lead or sale (rules C1 to C8).
+//!
+//! Clicks are judged against the customer's anchor (the first lead, else the first sale), coupons against
+//! the sale itself. The decision tells every touch considered and why it lost.
+
+use serde::Serialize;
+use tributary_avro::{ClickFact, DiscountRef};
+
+use super::view::{Birth, View};
+use crate::rules::{Coupon, CouponPrecedence, Model, Program, Rules};
+
+const DAY: i64 = 86_400_000;
+/// Rule C2: clocks differ.
+const NAMED_TOLERANCE: i64 = 300_000;
+
+/// What earned the credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A click.
+    Click,
+    /// A coupon.
+    Coupon,
+    /// Nothing: the entry is unattributed.
+    Nothing,
+}
+
+impl By {
+    /// The `attributed_by` of the ledger row.
+    pub fn text(self) -> &'static str {
+        match self {
+            By::Click => "click",
+            By::Coupon => "coupon",
+            By::Nothing => "none",
+        }
+    }
+}
+
+/// The outcome for one lead or sale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What earned the credit.
+    pub by: By,
+    /// Partner that earns; empty if a link without partner did.
+    pub partner: String,
+    /// Program by which it earns.
+    pub program: String,
+    /// The click, if one decided, or else the click that would be in the dimensions.
+    pub click: Option<ClickFact>,
+    /// The code that decided.
+    pub coupon: String,
+    /// Why nothing was found (rule C8).
+    pub reason: &'static str,
+    /// The rule that decided.
+    pub rule: &'static str,
+    /// Every touch considered.
+    pub touches: Vec<Considered>,
+}
+
+/// A touch and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Considered {
+    /// click or coupon.
+    pub kind: &'static str,
+    /// Click ID or code.
+    pub id: String,
+    /// Event time, UTC milliseconds; 0 if unknown.
+    pub at: i64,
+    /// Partner that would earn; empty if none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub partner: String,
+    /// chosen, or why not.
+    pub verdict: &'static str,
+}
+
+/// A lead or sale that asks who earned it.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant<'a> {
+    /// Event time, UTC milliseconds.
+    pub at: i64,
+    /// Click IDs that it names.
+    pub clicks: &'a [String],
+    /// Coupons used on it.
+    pub discounts: &'a [DiscountRef],
+    /// It names an external ID, Stripe customer or e-mail address.
+    pub has_identity: bool,
+}
+
+struct CouponTouch {
+    code: String,
+    partner: String,
+    at: i64,
+}
+
+/// Decides for one lead or sale.
+pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decision {
+    let mut touches = Vec::new();
+    let (click, program) = choose_click(claimant, view, rules, &mut touches);
+    let (coupon, unknown) = choose_coupon(claimant, view, rules, &mut touches);
+    let coupon_program = coupon
+        .as_ref()
+        .and_then(|c| program_of_partner(&c.partner, claimant.at, rules));
+    let settings = program
+        .or(coupon_program)
+        .or_else(|| rules.program("", claimant.at));
+    let precedence = settings.map_or(CouponPrecedence::ClickFirst, |p| p.coupon_precedence);
+    let (click, coupon, rule) = match (click, coupon) {
+        (Some(click), Some(coupon)) => {
+            let click_wins = match precedence {
+                CouponPrecedence::ClickFirst => true,
+                CouponPrecedence::CouponFirst => false,
+                CouponPrecedence::LatestTouch => click.clicked_at > coupon.at,
+            };
+            let rule = match precedence {
+                CouponPrecedence::ClickFirst => "C5 click_first",
+                CouponPrecedence::CouponFirst => "C5 coupon_first",
+                CouponPrecedence::LatestTouch => "C5 latest_touch",
+            };
+            if click_wins {
+                (Some(click), None, rule)
+            } else {
+                (Some(click), Some(coupon), rule)
+            }
+        }
+        (Some(click), None) => (Some(click), None, click_rule(program)),
+        (None, Some(coupon)) => (None, Some(coupon), "C6"),
+        (None, None) => (None, None, "C8"),
+    };
+    let mut decision = Decision {
+        by: By::Nothing,
+        partner: String::new(),
+        program: String::new(),
+        click: click.cloned(),
+        coupon: String::new(),
+        reason: "",
+        rule,
+        touches,
+    };
+    if let Some(coupon) = coupon {
+        decision.by = By::Coupon;
+        decision.program = coupon_program.map(|p| p.id.clone()).unwrap_or_default();
+        decision.partner = coupon.partner;
+        decision.coupon = coupon.code;
+        // The dimensions of a click of another partner would credit that partner's link.
+        decision.click = decision.click.filter(|c| c.partner_id == decision.partner);
+    } else if let Some(click) = click {
+        decision.by = By::Click;
+        decision.partner = click.partner_id.clone();
+        decision.program = program.map(|p| p.id.clone()).unwrap_or_default();
+    } else {
+        decision.reason = why_nothing(claimant, view, unknown, &decision.touches);
+    }
+    let chosen = match decision.by {
+        By::Click => decision.click.as_ref().map(|c| c.click_id.as_str()),
+        By::Coupon => Some(decision.coupon.as_str()),
+        By::Nothing => None,
+    };
+    for touch in &mut decision.touches {
+        if touch.verdict == "chosen" && Some(touch.id.as_str()) != chosen {
+            touch.verdict = "lost_by_precedence";
+        }
+    }
+    decision
+}
+
+fn click_rule(program: Option<&Program>) -> &'static str {
+    match program.map_or(Model::LastClick, |p| p.model) {
+        Model::LastClick => "C3 last_click",
+        Model::FirstClick => "C3 first_click",
+    }
+}
+
+fn program_of_partner<'a>(partner: &str, at: i64, rules: &'a Rules) -> Option<&'a Program> {
+    rules.program(&rules.partner(partner, at)?.program, at)
+}
+
+/// Rules C2, C3, C4: the clicks of the case that count, and the one that the model chooses.
+fn choose_click<'a, 'r>(
+    claimant: &Claimant<'_>,
+    view: &'a View,
+    rules: &'r Rules,
+    touches: &mut Vec<Considered>,
+) -> (Option<&'a ClickFact>, Option<&'r Program>) {
+    let own = Birth {
+        at: claimant.at,
+        anchor: String::new(),
+        event: String::new(),
+        clicks: claimant.clicks.to_vec(),
+    };
+    let mut counting: Vec<(usize, &ClickFact, Option<&Program>)> = Vec::new();
+    for click in &view.touches.clicks {
+        let program = rules.program(&click.program_id, claimant.at);
+        let sticky = program.is_none_or(|p| p.sticky);
+        let anchor = if sticky {
+            view.anchor().unwrap_or(&own)
+        } else {
+            &own
+        };
+        let window = program.map_or(90, |p| p.window_days) * DAY;
+        let verdict = if !click.tracked {
+            "link_not_tracked"
+        } else if !precedes(click, anchor) {
+            "after_the_lead"
+        } else if !precedes(click, &own) && !precedes_named(click, anchor) {
+            "after_the_sale"
+        } else if anchor.at - click.clicked_at > window {
+            "outside_window"
+        } else {
+            counting.push((touches.len(), click, program));
+            "lost_by_model"
+        };
+        touches.push(Considered {
+            kind: "click",
+            id: click.click_id.clone(),
+            at: click.clicked_at,
+            partner: click.partner_id.clone(),
+            verdict,
+        });
+    }
+    for id in &view.touches.missing {
+        touches.push(Considered {
+            kind: "click",
+            id: id.clone(),
+            at: 0,
+            partner: String::new(),
+            verdict: "click_not_found",
+        });
+    }
+    let model = counting
+        .last()
+        .and_then(|(_, _, program)| *program)
+        .map_or(Model::LastClick, |p| p.model);
+    let chosen = match model {
+        Model::LastClick => counting.last(),
+        Model::FirstClick => counting.first(),
+    };
+    let Some((index, click, program)) = chosen else {
+        return (None, None);
+    };
+    if let Some(touch) = touches.get_mut(*index) {
+        touch.verdict = "chosen";
+    }
+    (Some(click), *program)
+}
+
+/// Whether a click came before a lead or sale: to the whole second, or up to five minutes later if named.
+fn precedes(click: &ClickFact, birth: &Birth) -> bool {
+    click.clicked_at.div_euclid(1000) <= birth.at.div_euclid(1000) || precedes_named(click, birth)
+}
+
+fn precedes_named(click: &ClickFact, birth: &Birth) -> bool {
+    birth.clicks.contains(&click.click_id) && click.clicked_at <= birth.at + NAMED_TOLERANCE
+}
+
+/// Rules C5, C6, C7: the coupon on the sale itself, else (sticky) the customer's first coupon until then.
+fn choose_coupon(
+    claimant: &Claimant<'_>,
+    view: &View,
+    rules: &Rules,
+    touches: &mut Vec<Considered>,
+) -> (Option<CouponTouch>, bool) {
+    if !claimant.discounts.is_empty() && !coupons_on(rules, claimant.at) {
+        touches.extend(
+            claimant
+                .discounts
+                .iter()
+                .map(|d| considered(d, claimant.at, "coupons_off")),
+        );
+        return (None, false);
+    }
+    let mut unknown = false;
+    let mut chosen = None;
+    for discount in claimant.discounts {
+        match resolve(discount, claimant.at, rules) {
+            Some(coupon) if chosen.is_none() => {
+                touches.push(Considered {
+                    kind: "coupon",
+                    id: coupon.code.clone(),
+                    at: claimant.at,
+                    partner: coupon.partner.clone(),
+                    verdict: "chosen",
+                });
+                chosen = Some(CouponTouch {
+                    code: coupon.code.clone(),
+                    partner: coupon.partner.clone(),
+                    at: claimant.at,
+                });
+            }
+            Some(_) => touches.push(considered(discount, claimant.at, "lost_by_order")),
+            None => {
+                unknown = true;
+                touches.push(considered(discount, claimant.at, "unknown_coupon"));
+            }
+        }
+    }
+    if chosen.is_none()
+        && let Some(first) = view.first_coupon.as_ref().filter(|first| first.at <= claimant.at)
+        && coupons_on(rules, first.at)
+        && let Some(coupon) = first.discounts.iter().find_map(|d| resolve(d, first.at, rules))
+        && program_of_partner(&coupon.partner, claimant.at, rules).is_none_or(|p| p.sticky)
+    {
+        touches.push(Considered {
+            kind: "coupon",
+            id: coupon.code.clone(),
+            at: first.at,
+            partner: coupon.partner.clone(),
+            verdict: "chosen",
+        });
+        chosen = Some(CouponTouch {
+            code: coupon.code.clone(),
+            partner: coupon.partner.clone(),
+            at: first.at,
+        });
+    }
+    (chosen, unknown)
+}
+
+fn coupons_on(rules: &Rules, at: i64) -> bool {
+    rules.workspace(at).is_none_or(|w| w.coupons)
+}
+
+/// Rule C6: a promotion code ID mapped by hand, else the code's text, else (old shapes) the coupon's ID.
+pub(crate) fn resolve<'a>(discount: &DiscountRef, at: i64, rules: &'a Rules) -> Option<&'a Coupon> {
+    let mapped = Some(&discount.promotion_code)
+        .filter(|id| !id.is_empty())
+        .and_then(|id| rules.mapped_coupon(id, at));
+    let text = || {
+        let known = rules.code_of(&discount.promotion_code);
+        let text = if discount.code.is_empty() {
+            known
+        } else {
+            Some(discount.code.as_str())
+        };
+        text.and_then(|text| rules.coupon(text, at))
+    };
+    mapped
+        .or_else(text)
+        .or_else(|| rules.coupon(&discount.coupon, at))
+}
+
+fn considered(discount: &DiscountRef, at: i64, verdict: &'static str) -> Considered {
+    let DiscountRef {
+        promotion_code,
+        coupon,
+        code,
+    } = discount;
+    let id = [code, promotion_code, coupon]
+        .into_iter()
+        .find(|s| !s.is_empty())
+        .cloned()
+        .unwrap_or_default();
+    Considered {
+        kind: "coupon",
+        id,
+        at,
+        partner: String::new(),
+        verdict,
+    }
+}
+
+/// Rule C8: the reason nearest to an attribution.
+fn why_nothing(claimant: &Claimant<'_>, view: &View, unknown: bool, touches: &[Considered]) -> &'static str {
+    let found = |verdict: &str| touches.iter().any(|t| t.verdict == verdict);
+    if !view.touches.missing.is_empty() {
+        "click_not_found"
+    } else if found("outside_window") {
+        "outside_window"
+    } else if found("link_not_tracked") {
+        "link_not_tracked"
+    } else if found("after_the_lead") || found("after_the_sale") {
+        "click_too_late"
+    } else if unknown {
+        "unknown_coupon"
+    } else if found("coupons_off") {
+        "coupons_off"
+    } else if claimant.has_identity {
+        "identity_without_touch"
+    } else {
+        "no_identity"
+    }
+}

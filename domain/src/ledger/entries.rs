@@ -1,0 +1,551 @@
+//! The entries of one object: its lead, its sale, what they earn, what went back.
+//!
+//! This is `attribute(facts, rules)` for one object of a case. Rows come with revision 0; the engine
+//! numbers their emissions.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tributary_avro::{
+    Body, ClickFact, CommandFact, Commission, Conversion, ConversionLine, Dimensions, Fact, Refund,
+};
+
+use super::attribution::{By, Claimant, Decision, attribute};
+use super::commission::{self, Earned};
+use super::lead::{Lead, LeadKind, leads};
+use super::refunds::{Back, refunds};
+use super::row::Row;
+use super::sale::{Payment, Sale, payment};
+use super::view::View;
+use crate::rules::Rules;
+use crate::tenant::Tenant;
+
+const DAY: i64 = 86_400_000;
+
+/// Everything that the entries of one object read.
+pub struct Inputs<'a> {
+    /// Workspace and mode.
+    pub tenant: &'a Tenant,
+    /// Facts of the object.
+    pub facts: &'a [Fact],
+    /// What its customer brings.
+    pub view: &'a View,
+    /// Rules of the workspace.
+    pub rules: &'a Rules,
+}
+
+/// The entries of one object, and the partner that they credit (for the reverse index).
+pub fn entries(inputs: &Inputs<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let Some(lead) = leads(inputs.facts) {
+        inputs.lead(&lead, &mut rows);
+    }
+    let payment = inputs.payment();
+    if let Ok(sale) = &payment.sale {
+        inputs.sale(&payment, sale, &mut rows);
+    }
+    inputs.paid(&mut rows);
+    rows
+}
+
+/// An entry ID: prefix and 24 hex characters of a hash over tenant and what the entry is about.
+fn id(prefix: &str, tenant: &Tenant, about: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(prefix);
+    hash.update(tenant.key());
+    for part in about {
+        hash.update(b"\0");
+        hash.update(part);
+    }
+    format!(
+        "{prefix}_{}",
+        hex::encode(hash.finalize().get(..12).unwrap_or_default())
+    )
+}
+
+impl Inputs<'_> {
+    /// The payment of the object, under the setting in force when it was first told of.
+    pub fn payment(&self) -> Payment {
+        let told = self.facts.iter().map(|f| f.at).min().unwrap_or_default();
+        payment(
+            self.facts,
+            self.rules.workspace(told).is_some_and(|w| w.bare_payments),
+        )
+    }
+
+    fn currency(&self, at: i64) -> String {
+        self.rules
+            .workspace(at)
+            .map_or_else(|| "usd".to_owned(), |w| w.currency.clone())
+    }
+
+    fn lead(&self, lead: &Lead, rows: &mut Vec<Row>) {
+        let first_of_event = self.view.leads.iter().find(|l| l.event == lead.event());
+        if !self.view.counts(lead.kind) || first_of_event.is_none_or(|l| l.anchor != lead.anchor) {
+            return;
+        }
+        let claimant = Claimant {
+            at: lead.at,
+            clicks: &lead.clicks,
+            discounts: &[],
+            has_identity: true,
+        };
+        let decision = attribute(&claimant, self.view, self.rules);
+        if matches!(decision.reason, "click_not_found" | "link_not_tracked") {
+            return; // held until the click comes (rule D2a); untracked links count nothing (rule D5)
+        }
+        let first = self.view.leads.first().is_some_and(|l| l.anchor == lead.anchor);
+        let born_earns = self.rules.workspace(lead.at).is_some_and(|w| w.stripe_leads_earn);
+        let earned =
+            if decision.partner.is_empty() || !first || (lead.kind != LeadKind::Tracked && !born_earns) {
+                Earned::default()
+            } else {
+                commission::of_lead(
+                    &decision.partner,
+                    &decision.program,
+                    lead.at,
+                    lead.quantity,
+                    self.rules,
+                )
+            };
+        let conversion = Conversion {
+            id: id("conv", self.tenant, &[&lead.anchor]),
+            workspace: self.tenant.workspace.clone(),
+            mode: self.tenant.mode.clone(),
+            kind: "lead".to_owned(),
+            at: lead.at,
+            object: lead.anchor.clone(),
+            customer: self.view.customer.clone(),
+            event_name: lead.event_name.clone(),
+            status: "approved".to_owned(),
+            currency: self.currency(lead.at),
+            quantity: lead.quantity,
+            source: lead.kind.source().to_owned(),
+            attributed_by: decision.by.text().to_owned(),
+            reason: decision.reason.to_owned(),
+            rule: decision.rule.to_owned(),
+            commission: earned.total,
+            flags: self.flags(&decision, false),
+            dims: dimensions(&decision),
+            explanation: explain(&decision, &earned, None),
+            ..Conversion::default()
+        };
+        self.commission(&conversion, &decision, &earned, &[], rows);
+        rows.push(Row::Conversion(Box::new(conversion)));
+    }
+
+    fn sale(&self, payment: &Payment, sale: &Sale, rows: &mut Vec<Row>) {
+        let claimant = Claimant {
+            at: sale.at,
+            clicks: &payment.clicks,
+            discounts: &payment.discounts,
+            has_identity: payment.has_identity,
+        };
+        let decision = attribute(&claimant, self.view, self.rules);
+        let currency = self.currency(sale.at);
+        // Rule E6: without a rate the row says so; the rate's arrival revises it.
+        let known = currency == sale.currency;
+        let amount = if known { sale.amount } else { 0 };
+        let earned = if decision.partner.is_empty() || !known {
+            Earned::default()
+        } else {
+            commission::of_sale(
+                &decision.partner,
+                &decision.program,
+                sale.at,
+                &sale.lines,
+                self.rules,
+            )
+        };
+        let (gross, backs) = refunds(self.facts, sale);
+        let refunded = backs.last().map_or(0, |b| b.after);
+        let status = match refunded {
+            0 => "approved",
+            r if r < gross => "partially_refunded",
+            _ => "refunded",
+        };
+        let line = |(i, line): (usize, &tributary_avro::Line)| {
+            let earned = earned.lines.get(i);
+            ConversionLine {
+                product: line.product.clone(),
+                quantity: line.quantity,
+                amount: if known { line.amount } else { 0 },
+                commission: earned.map_or(0, |e| e.commission),
+                reward_id: earned.map(|e| e.reward.clone()).unwrap_or_default(),
+            }
+        };
+        let first = self
+            .view
+            .first_sale
+            .as_ref()
+            .is_none_or(|first| first.anchor == sale.anchor);
+        let conversion = Conversion {
+            id: id("conv", self.tenant, &[&sale.anchor]),
+            workspace: self.tenant.workspace.clone(),
+            mode: self.tenant.mode.clone(),
+            kind: "sale".to_owned(),
+            at: sale.at,
+            object: sale.anchor.clone(),
+            keys: payment.ids.clone(),
+            customer: self.view.customer.clone(),
+            event_name: sale.event_name.clone(),
+            status: status.to_owned(),
+            amount,
+            currency: currency.clone(),
+            original_amount: sale.amount,
+            original_currency: sale.currency.clone(),
+            fx: if known {
+                String::new()
+            } else {
+                "no_rate".to_owned()
+            },
+            quantity: 1,
+            sale_type: if first { "new" } else { "recurring" }.to_owned(),
+            billing: sale.billing.to_owned(),
+            source: sale.source.to_owned(),
+            attributed_by: decision.by.text().to_owned(),
+            reason: decision.reason.to_owned(),
+            rule: decision.rule.to_owned(),
+            commission: earned.total,
+            flags: self.flags(&decision, sale.client_side),
+            dims: dimensions(&decision),
+            lines: sale.lines.iter().enumerate().map(line).collect(),
+            explanation: explain(&decision, &earned, Some(sale)),
+            ..Conversion::default()
+        };
+        self.commission(&conversion, &decision, &earned, &payment.ids, rows);
+        for back in &backs {
+            self.refund(&conversion, &decision, back, gross, rows);
+        }
+        rows.push(Row::Conversion(Box::new(conversion)));
+    }
+
+    /// Rule C10: flags, never silent rejections.
+    fn flags(&self, decision: &Decision, client_side: bool) -> Vec<String> {
+        let Some(click) = decision.click.as_ref() else {
+            return if client_side {
+                vec!["client_side".to_owned()]
+            } else {
+                Vec::new()
+            };
+        };
+        let existing = self
+            .view
+            .first_sale
+            .as_ref()
+            .is_some_and(|sale| sale.at < click.clicked_at - 1000);
+        [
+            (!click.bot.is_empty(), "bot_click"),
+            (existing, "existing_customer"),
+            (client_side, "client_side"),
+        ]
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, flag)| flag.to_owned())
+        .collect()
+    }
+
+    /// The commission of a conversion, less what was paid for it: nothing paid is ever edited (rule F6).
+    fn commission(
+        &self,
+        conversion: &Conversion,
+        decision: &Decision,
+        earned: &Earned,
+        keys: &[String],
+        rows: &mut Vec<Row>,
+    ) {
+        let mut partners: Vec<&str> = self.payments().map(|(_, pay)| pay.partner_id.as_str()).collect();
+        partners.push(&decision.partner);
+        partners.sort_unstable();
+        partners.dedup();
+        let holding = self
+            .rules
+            .program(&decision.program, conversion.at)
+            .map_or(30, |p| p.holding_days);
+        for partner in partners {
+            let desired = if partner == decision.partner {
+                earned.total
+            } else {
+                0
+            };
+            let paid: i64 = self
+                .payments()
+                .filter(|(_, p)| p.partner_id == partner)
+                .map(|(_, p)| p.amount)
+                .sum();
+            if partner.is_empty() || desired == paid {
+                continue;
+            }
+            let (state, reason) = self.state(partner);
+            let kind = if paid == 0 {
+                conversion.kind.as_str()
+            } else {
+                "correction"
+            };
+            let amount = if state == "reversed" {
+                -paid
+            } else {
+                desired - paid
+            };
+            rows.push(Row::Commission(Box::new(Commission {
+                id: id("com", self.tenant, &[&conversion.object, partner]),
+                workspace: self.tenant.workspace.clone(),
+                mode: self.tenant.mode.clone(),
+                kind: kind.to_owned(),
+                at: conversion.at,
+                object: conversion.object.clone(),
+                keys: keys.to_vec(),
+                conversion_id: conversion.id.clone(),
+                customer: conversion.customer.clone(),
+                amount,
+                currency: conversion.currency.clone(),
+                state: state.to_owned(),
+                due_at: conversion.at + holding * DAY,
+                reward_id: earned
+                    .lines
+                    .iter()
+                    .map(|l| l.reward.clone())
+                    .find(|r| !r.is_empty())
+                    .unwrap_or_default(),
+                reason,
+                dims: Dimensions {
+                    partner_id: partner.to_owned(),
+                    ..conversion.dims.clone()
+                },
+                explanation: json!({"earned": desired, "paid": paid, "lines": earned.lines}).to_string(),
+                ..Commission::default()
+            })));
+        }
+    }
+
+    fn refund(
+        &self,
+        conversion: &Conversion,
+        decision: &Decision,
+        back: &Back,
+        gross: i64,
+        rows: &mut Vec<Row>,
+    ) {
+        let amount = back.share(conversion.amount, gross);
+        let taken = back.share(conversion.commission, gross);
+        let arithmetic = json!({
+            "gross": gross, "refunded_before": back.before, "refunded_after": back.after,
+            "sale": conversion.amount, "commission": conversion.commission, "rule": "G2",
+        });
+        let refund = Refund {
+            id: id("ref", self.tenant, &[&back.anchor]),
+            workspace: self.tenant.workspace.clone(),
+            mode: self.tenant.mode.clone(),
+            kind: "refund".to_owned(),
+            at: back.at,
+            object: back.anchor.clone(),
+            keys: conversion.keys.clone(),
+            conversion_id: conversion.id.clone(),
+            customer: conversion.customer.clone(),
+            status: back.status.clone(),
+            reason: back.reason.clone(),
+            amount,
+            currency: conversion.currency.clone(),
+            original_amount: back.amount,
+            original_currency: back.currency.clone(),
+            commission: taken,
+            sale_type: conversion.sale_type.clone(),
+            dims: conversion.dims.clone(),
+            explanation: arithmetic.to_string(),
+            ..Refund::default()
+        };
+        if taken != 0 {
+            let holding = self
+                .rules
+                .program(&decision.program, conversion.at)
+                .map_or(30, |p| p.holding_days);
+            rows.push(Row::Commission(Box::new(Commission {
+                id: id("back", self.tenant, &[&back.anchor, &decision.partner]),
+                workspace: self.tenant.workspace.clone(),
+                mode: self.tenant.mode.clone(),
+                kind: "take_back".to_owned(),
+                at: back.at,
+                object: back.anchor.clone(),
+                keys: conversion.keys.clone(),
+                conversion_id: conversion.id.clone(),
+                refund_id: refund.id.clone(),
+                customer: conversion.customer.clone(),
+                amount: -taken,
+                currency: conversion.currency.clone(),
+                state: "pending".to_owned(),
+                due_at: conversion.at + holding * DAY,
+                dims: conversion.dims.clone(),
+                explanation: arithmetic.to_string(),
+                ..Commission::default()
+            })));
+        }
+        rows.push(Row::Refund(Box::new(refund)));
+    }
+
+    fn commands(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
+        self.facts.iter().filter_map(|f| {
+            if let Body::Command(c) = &f.body {
+                Some((f, &**c))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Payments of commissions: once for each payout.
+    fn payments(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
+        let first = |fact: &Fact, pay: &CommandFact| {
+            let same = |c: &CommandFact| {
+                c.command == "pay"
+                    && (&c.names, &c.partner_id, &c.payout_id)
+                        == (&pay.names, &pay.partner_id, &pay.payout_id)
+            };
+            self.commands()
+                .filter(|(_, c)| same(c))
+                .all(|(f, _)| (fact.at, &fact.id) <= (f.at, &f.id))
+        };
+        self.commands()
+            .filter(|(_, c)| c.command == "pay")
+            .filter(move |(f, c)| first(f, c))
+    }
+
+    /// The state that the latest decision leaves a commission in.
+    fn state(&self, partner: &str) -> (&'static str, String) {
+        let latest = self
+            .commands()
+            .filter(|(_, c)| c.partner_id == partner && c.command != "pay")
+            .max_by_key(|(f, _)| (f.at, f.source.clone(), f.id.clone()));
+        match latest {
+            Some((_, c)) if c.command == "approve" => ("approved", String::new()),
+            Some((_, c)) if c.command == "reject" => ("reversed", c.reason.clone()),
+            Some((_, c)) if c.command == "withhold" => ("withheld", c.reason.clone()),
+            _ => ("pending", String::new()),
+        }
+    }
+
+    /// Paid rows are made of the payment's own words alone, so that no later fact can edit them.
+    fn paid(&self, rows: &mut Vec<Row>) {
+        for (fact, pay) in self.payments() {
+            rows.push(Row::Commission(Box::new(Commission {
+                id: id(
+                    "paid",
+                    self.tenant,
+                    &[&pay.names, &pay.partner_id, &pay.payout_id],
+                ),
+                workspace: self.tenant.workspace.clone(),
+                mode: self.tenant.mode.clone(),
+                kind: "sale".to_owned(),
+                at: fact.at,
+                object: crate::fact::sale_key(&pay.names),
+                keys: vec![pay.names.clone()],
+                amount: pay.amount,
+                currency: pay.currency.clone(),
+                state: "paid".to_owned(),
+                due_at: fact.at,
+                reason: pay.reason.clone(),
+                payout_id: pay.payout_id.clone(),
+                dims: Dimensions {
+                    partner_id: pay.partner_id.clone(),
+                    ..Dimensions::default()
+                },
+                ..Commission::default()
+            })));
+        }
+    }
+}
+
+fn dimensions(decision: &Decision) -> Dimensions {
+    let click = decision.click.clone().unwrap_or_default();
+    let ClickFact {
+        click_id,
+        clicked_at,
+        link_id,
+        domain,
+        key,
+        url,
+        group_id,
+        trigger,
+        ..
+    } = click;
+    let ClickFact {
+        country,
+        region,
+        city,
+        continent,
+        device,
+        browser,
+        os,
+        referer,
+        referer_url,
+        ..
+    } = click;
+    let ClickFact {
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        utm_term,
+        utm_content,
+        ..
+    } = click;
+    Dimensions {
+        click_id,
+        clicked_at,
+        link_id,
+        domain,
+        key,
+        url,
+        partner_id: decision.partner.clone(),
+        program_id: decision.program.clone(),
+        group_id,
+        coupon: decision.coupon.clone(),
+        trigger,
+        country,
+        region,
+        city,
+        continent,
+        device,
+        browser,
+        os,
+        referer,
+        referer_url,
+        utm_source,
+        utm_medium,
+        utm_campaign,
+        utm_term,
+        utm_content,
+    }
+}
+
+fn explain(decision: &Decision, earned: &Earned, sale: Option<&Sale>) -> String {
+    let mut out = json!({"by": decision.by.text(), "rule": decision.rule, "touches": decision.touches});
+    if let Some(map) = out.as_object_mut() {
+        if decision.by == By::Nothing {
+            map.insert("reason".into(), decision.reason.into());
+        }
+        if !earned.lines.is_empty() || !earned.reason.is_empty() {
+            map.insert("earned".into(), json!(earned));
+        }
+        if let Some(sale) = sale.filter(|s| s.paid != s.amount) {
+            map.insert(
+                "amount".into(),
+                json!({"paid": sale.paid, "net": sale.amount, "rule": "E2"}),
+            );
+        }
+    }
+    out.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_by_tenant_and_object() {
+        let live = Tenant::new("acme", "live");
+        assert_ne!(
+            id("conv", &live, &["in:1"]),
+            id("conv", &Tenant::new("acme", "test"), &["in:1"])
+        );
+        assert_ne!(id("conv", &live, &["a", "b"]), id("conv", &live, &["ab"]));
+        assert_eq!(id("conv", &live, &["in:1"]).len(), 29);
+    }
+}

@@ -1,0 +1,21 @@
+//! The ledger as a function: from the facts of one object and what its customer brings, to entries.
+//!
+//! No store and no order of arrival here. `engine` decides what to recompute and emits the differences.
+
+mod attribution;
+mod commission;
+mod entries;
+mod lead;
+pub mod money;
+mod refunds;
+mod row;
+mod sale;
+mod view;
+
+pub(crate) use attribution::resolve;
+pub use attribution::{By, Claimant, Decision, attribute};
+pub use entries::{Inputs, entries};
+pub use lead::{Lead, LeadKind, leads};
+pub use row::Row;
+pub use sale::{Payment, Sale, Waiting, payment};
+pub use view::{Birth, CouponUse, Touches, View};

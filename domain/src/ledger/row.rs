@@ -1,0 +1,77 @@
+//! A row of the ledger, whichever of the three topics it stands in.
+
+use serde::{Deserialize, Serialize};
+use tributary_avro::{Commission, Conversion, Op, Refund};
+
+/// A row of one of the three ledger topics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Row {
+    /// Topic conversions.
+    Conversion(Box<Conversion>),
+    /// Topic refunds.
+    Refund(Box<Refund>),
+    /// Topic commissions.
+    Commission(Box<Commission>),
+}
+
+macro_rules! each {
+    ($row:expr, $r:ident => $out:expr) => {
+        match $row {
+            Row::Conversion($r) => $out,
+            Row::Refund($r) => $out,
+            Row::Commission($r) => $out,
+        }
+    };
+}
+
+impl Row {
+    /// Entry ID.
+    pub fn id(&self) -> &str {
+        each!(self, r => &r.id)
+    }
+
+    /// Revision, from 1 once emitted.
+    pub fn revision(&self) -> i64 {
+        each!(self, r => r.revision)
+    }
+
+    /// Whether it adds or takes back.
+    pub fn op(&self) -> Op {
+        each!(self, r => r.op)
+    }
+
+    /// Workspace and mode.
+    pub fn tenant(&self) -> crate::tenant::Tenant {
+        each!(self, r => crate::tenant::Tenant::new(r.workspace.as_str(), r.mode.as_str()))
+    }
+
+    /// Key of the object that it is about.
+    pub fn object(&self) -> &str {
+        each!(self, r => &r.object)
+    }
+
+    /// The same entry as another emission of it. A retraction carries no explanation.
+    pub fn emission(&self, revision: i64, op: Op) -> Row {
+        let mut row = self.clone();
+        each!(&mut row, r => {
+            r.revision = revision;
+            r.op = op;
+            if op == Op::Retract {
+                r.explanation.clear();
+            }
+        });
+        row
+    }
+
+    /// Explanation taken out, for comparing and keeping.
+    pub fn without_explanation(&self) -> Row {
+        let mut row = self.clone();
+        each!(&mut row, r => r.explanation.clear());
+        row
+    }
+
+    /// JSON: why.
+    pub fn explanation(&self) -> &str {
+        each!(self, r => &r.explanation)
+    }
+}

@@ -1,0 +1,455 @@
+//! One payment from its facts (rules E1 to E5): whether it is a sale, of how much, when, of what.
+//!
+//! Invariant: a function of the set of facts. The latest as-of of each object wins (rule A5); the time of
+//! a sale is the earliest at which a fact says that it is paid.
+
+use std::collections::BTreeMap;
+
+use tributary_avro::{
+    Body, ChargeFact, CustomerRef, DiscountRef, Fact, InvoiceFact, Line, PaymentIntentFact, SessionFact,
+};
+
+use super::money;
+use crate::fact::object;
+
+/// A sale as its payment states it, before anyone is given credit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sale {
+    /// Key of the object that the entry is about, e.g. `in:in_1`.
+    pub anchor: String,
+    /// Event time, UTC milliseconds.
+    pub at: i64,
+    /// Minor units of `currency`, net of tax, more than zero.
+    pub amount: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// Lines that add up to `amount`.
+    pub lines: Vec<Line>,
+    /// Rule E4.
+    pub billing: &'static str,
+    /// As peers name it.
+    pub event_name: String,
+    /// stripe, api or browser.
+    pub source: &'static str,
+    /// Told only by a browser (rule C9).
+    pub client_side: bool,
+    /// What was paid with tax: the base of refunds if no charge is known.
+    pub paid: i64,
+}
+
+/// Why a payment is no sale, as far as its facts go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// No invoice, session or call tells of it yet.
+    Unlinked,
+    /// It is not paid, or the payment failed.
+    Unpaid,
+    /// It is worth nothing: identity and leads count, no sale.
+    Nothing,
+}
+
+/// A payment: what its facts say together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payment {
+    /// The sale, or what it waits for.
+    pub sale: Result<Sale, Waiting>,
+    /// Every ID that finds it, sorted.
+    pub ids: Vec<String>,
+    /// Click IDs that its facts name, sorted.
+    pub clicks: Vec<String>,
+    /// Discounts that its facts name, sorted.
+    pub discounts: Vec<DiscountRef>,
+    /// A fact names an external ID, Stripe customer or e-mail address.
+    pub has_identity: bool,
+}
+
+/// The latest fact of each object, as bodies of one kind.
+pub(super) fn latest<'a, T>(
+    facts: &'a [Fact],
+    pick: impl Fn(&'a Body) -> Option<&'a T>,
+) -> Vec<(&'a Fact, &'a T)> {
+    let mut latest: BTreeMap<String, (&Fact, &T)> = BTreeMap::new();
+    for fact in facts {
+        let Some(body) = pick(&fact.body) else { continue };
+        let slot = latest.entry(object(&fact.body)).or_insert((fact, body));
+        if rank(slot.0) < rank(fact) {
+            *slot = (fact, body);
+        }
+    }
+    latest.into_values().collect()
+}
+
+/// Rule A5: as-of, then the further status, then the event ID, then the content.
+fn rank(fact: &Fact) -> (i64, u8, &str, &str) {
+    let status = match &fact.body {
+        Body::Session(s) => {
+            further(&s.payment_status, &["unpaid", "no_payment_required", "paid"]) + u8::from(s.failed)
+        }
+        Body::Invoice(i) => further(&i.status, &["draft", "open", "uncollectible", "void", "paid"]),
+        Body::InvoicePayment(p) => further(&p.status, &["open", "paid", "canceled"]),
+        Body::Charge(c) => further(&c.status, &["pending", "failed", "succeeded"]),
+        Body::PaymentIntent(p) => u8::from(p.status == "succeeded"),
+        Body::Refund(r) => further(
+            &r.status,
+            &["pending", "requires_action", "succeeded", "canceled", "failed"],
+        ),
+        _ => 0,
+    };
+    (fact.at, status, &fact.source, &fact.id)
+}
+
+fn further(status: &str, order: &[&str]) -> u8 {
+    order.iter().position(|s| *s == status).map_or(0, |i| i as u8 + 1)
+}
+
+/// What the facts of one payment say together. `bare_payments` is the workspace's setting (rule E5).
+pub fn payment(facts: &[Fact], bare_payments: bool) -> Payment {
+    let mut out = Payment {
+        sale: Err(Waiting::Unlinked),
+        ids: Vec::new(),
+        clicks: Vec::new(),
+        discounts: Vec::new(),
+        has_identity: false,
+    };
+    for fact in facts {
+        collect(&fact.body, &mut out);
+    }
+    out.ids.sort();
+    out.ids.dedup();
+    out.clicks.sort();
+    out.clicks.dedup();
+    out.discounts.sort_by(|a, b| {
+        (&a.promotion_code, &a.coupon, &a.code).cmp(&(&b.promotion_code, &b.coupon, &b.code))
+    });
+    out.discounts.dedup();
+    out.sale = sale(facts, bare_payments);
+    out
+}
+
+fn collect(body: &Body, out: &mut Payment) {
+    let none = CustomerRef::default();
+    let (ids, customer, click, discounts, code): (Vec<&str>, _, &str, &[DiscountRef], &str) = match body {
+        Body::Sale(s) => (vec![&s.external_id], &s.customer, &s.click_id, &[], &s.coupon),
+        Body::Session(s) => (
+            vec![&s.session, &s.payment_intent, &s.invoice],
+            &s.customer,
+            &s.click_id,
+            &s.discounts,
+            "",
+        ),
+        Body::Invoice(i) => (
+            vec![&i.invoice, &i.payment_intent, &i.charge],
+            &i.customer,
+            &i.click_id,
+            &i.discounts,
+            "",
+        ),
+        Body::InvoicePayment(p) => (vec![&p.invoice, &p.payment_intent, &p.charge], &none, "", &[], ""),
+        Body::Charge(c) => (
+            vec![&c.charge, &c.payment_intent, &c.invoice],
+            &c.customer,
+            &c.click_id,
+            &[],
+            &c.coupon,
+        ),
+        Body::PaymentIntent(p) => (
+            vec![&p.payment_intent, &p.charge, &p.invoice],
+            &p.customer,
+            &p.click_id,
+            &[],
+            &p.coupon,
+        ),
+        _ => return,
+    };
+    out.ids
+        .extend(ids.into_iter().filter(|id| !id.is_empty()).map(str::to_owned));
+    out.clicks
+        .extend(Some(click).filter(|c| !c.is_empty()).map(str::to_owned));
+    out.discounts.extend(discounts.iter().cloned());
+    if !code.is_empty() {
+        out.discounts.push(DiscountRef {
+            code: code.to_owned(),
+            ..DiscountRef::default()
+        });
+    }
+    let CustomerRef {
+        external_id,
+        stripe,
+        mail,
+    } = customer;
+    out.has_identity |= !(external_id.is_empty() && stripe.is_empty() && mail.is_empty());
+}
+
+/// The sale of a payment.
+fn sale(facts: &[Fact], bare_payments: bool) -> Result<Sale, Waiting> {
+    let sessions = latest(facts, |b| {
+        if let Body::Session(s) = b {
+            Some(&**s)
+        } else {
+            None
+        }
+    });
+    let invoices = latest(facts, |b| {
+        if let Body::Invoice(i) = b {
+            Some(&**i)
+        } else {
+            None
+        }
+    });
+    // Preferred for amount and lines: invoice, session, call, bare payment.
+    let mut candidates: Vec<Result<Sale, Waiting>> =
+        invoices.iter().map(|(_, i)| of_invoice(facts, i)).collect();
+    candidates.extend(sessions.iter().map(|(_, s)| of_session(facts, s)));
+    if !candidates.iter().any(Result::is_ok) {
+        let told = of_call(facts);
+        let bare = told.is_none() && candidates.is_empty();
+        candidates.extend(told);
+        candidates.extend(bare.then(|| of_bare_payment(facts, bare_payments)));
+    }
+    let waiting = candidates
+        .iter()
+        .find_map(|c| c.as_ref().err().copied())
+        .unwrap_or(Waiting::Unlinked);
+    let found: Vec<Sale> = candidates.into_iter().flatten().collect();
+    // The entry is about the object that was paid first, so that a linking fact told later leaves it alone.
+    let (anchor, at) = found
+        .iter()
+        .map(|s| (s.anchor.clone(), s.at))
+        .min_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)))
+        .ok_or(waiting)?;
+    let mut sale = found.into_iter().next().ok_or(waiting)?;
+    if let Some((_, session)) = sessions
+        .iter()
+        .find(|(_, s)| s.source_amount_total.is_some() && is_paid(s))
+    {
+        adaptive_pricing(&mut sale, session);
+    }
+    Ok(Sale { anchor, at, ..sale })
+}
+
+/// Rule E2 for invoices.
+fn of_invoice(facts: &[Fact], invoice: &InvoiceFact) -> Result<Sale, Waiting> {
+    if invoice.status != "paid" {
+        return Err(Waiting::Unpaid);
+    }
+    let net_total = invoice.total_excluding_tax.unwrap_or(invoice.total - invoice.tax);
+    let amount = if invoice.amount_paid == invoice.total {
+        net_total
+    } else {
+        invoice.amount_paid - money::scale(invoice.amount_paid, invoice.total - net_total, invoice.total)
+    };
+    let paid_at = earliest(facts, |b| match b {
+        Body::Invoice(i) if i.invoice == invoice.invoice && i.status == "paid" => Some(i.paid_at),
+        _ => None,
+    });
+    let billing = match invoice.billing_reason.as_str() {
+        "subscription_create" => "new_subscription",
+        "subscription_cycle" | "subscription" => "renewal",
+        "subscription_update" | "subscription_threshold" => "expansion",
+        _ => "manual",
+    };
+    let event_name = match billing {
+        "new_subscription" => "Subscription creation",
+        _ => "Invoice paid",
+    };
+    Sale {
+        anchor: format!("in:{}", invoice.invoice),
+        at: paid_at,
+        amount,
+        currency: invoice.currency.clone(),
+        lines: fit_lines(&invoice.lines, amount),
+        billing,
+        event_name: event_name.to_owned(),
+        source: "stripe",
+        client_side: false,
+        paid: invoice.amount_paid,
+    }
+    .worth_something()
+}
+
+fn is_paid(session: &SessionFact) -> bool {
+    let paid = matches!(session.payment_status.as_str(), "paid" | "no_payment_required");
+    paid && !session.failed && session.status == "complete"
+}
+
+/// Rule E2 for checkout sessions.
+fn of_session(facts: &[Fact], session: &SessionFact) -> Result<Sale, Waiting> {
+    let Some(total) = session.amount_total.filter(|_| session.session_mode != "setup") else {
+        return Err(Waiting::Nothing);
+    };
+    if !is_paid(session) {
+        return Err(Waiting::Unpaid);
+    }
+    let at = earliest(facts, |b| match b {
+        Body::Session(s) if s.session == session.session && is_paid(s) => Some(None),
+        _ => None,
+    });
+    let amount = total - session.amount_tax;
+    let (billing, event_name) = match session.session_mode.as_str() {
+        "subscription" => ("new_subscription", "Subscription creation"),
+        _ => ("one_time", "Purchase"),
+    };
+    Sale {
+        anchor: format!("cs:{}", session.session),
+        at,
+        amount,
+        currency: session.currency.clone(),
+        lines: fit_lines(&session.lines, amount),
+        billing,
+        event_name: event_name.to_owned(),
+        source: "stripe",
+        client_side: false,
+        paid: total,
+    }
+    .worth_something()
+}
+
+/// Rules E2 and E2a: what the customer paid in a presented currency counts in the source currency.
+fn adaptive_pricing(sale: &mut Sale, session: &SessionFact) {
+    let (Some(source_total), Some(total)) = (session.source_amount_total, session.amount_total) else {
+        return;
+    };
+    sale.amount = source_total - money::scale(session.amount_tax, source_total, total);
+    sale.currency = session.source_currency.clone();
+    sale.lines = fit_lines(&sale.lines, sale.amount);
+}
+
+/// Rule E7: the external ID is the idempotency key. Server calls go before browser calls (rule C9), then
+/// the first told counts.
+fn of_call(facts: &[Fact]) -> Option<Result<Sale, Waiting>> {
+    let calls = facts.iter().filter_map(|f| {
+        if let Body::Sale(s) = &f.body {
+            Some((f, s))
+        } else {
+            None
+        }
+    });
+    let (fact, call) =
+        calls.min_by_key(|(f, _)| (f.trust == "browser", f.at, f.source.as_str(), f.id.as_str()))?;
+    let sale = Sale {
+        anchor: object(&fact.body),
+        at: fact.at,
+        amount: call.amount,
+        currency: call.currency.clone(),
+        lines: fit_lines(&call.lines, call.amount),
+        billing: "one_time",
+        event_name: call.event_name.clone(),
+        source: if fact.trust == "browser" { "browser" } else { "api" },
+        client_side: fact.trust == "browser",
+        paid: call.amount,
+    };
+    Some(sale.worth_something())
+}
+
+/// Rule E5: a payment without session and invoice is a sale if it names somebody, or if the workspace says so.
+fn of_bare_payment(facts: &[Fact], bare_payments: bool) -> Result<Sale, Waiting> {
+    let intents = latest(facts, |b| {
+        if let Body::PaymentIntent(p) = b {
+            Some(&**p)
+        } else {
+            None
+        }
+    });
+    let charges = latest(facts, |b| if let Body::Charge(c) = b { Some(&**c) } else { None });
+    let of_an_invoice = facts.iter().any(|f| match &f.body {
+        Body::InvoicePayment(_) => true,
+        Body::PaymentIntent(p) => !p.invoice.is_empty(),
+        Body::Charge(c) => !c.invoice.is_empty(),
+        _ => false,
+    });
+    let named = intents.iter().any(|(_, p)| p.named) || charges.iter().any(|(_, c)| c.named);
+    if of_an_invoice || !(named || bare_payments) {
+        return Err(Waiting::Unlinked);
+    }
+    let sale = |anchor: String, at, amount, currency: &str| Sale {
+        anchor,
+        at,
+        amount,
+        currency: currency.to_owned(),
+        lines: fit_lines(&[], amount),
+        billing: "one_time",
+        event_name: "Purchase".to_owned(),
+        source: "stripe",
+        client_side: false,
+        paid: amount,
+    };
+    let paid_intent = intents.iter().find(|(_, p)| p.status == "succeeded");
+    if let Some((
+        _,
+        PaymentIntentFact {
+            payment_intent,
+            created,
+            amount_received,
+            currency,
+            ..
+        },
+    )) = paid_intent
+    {
+        return sale(
+            format!("pi:{payment_intent}"),
+            *created,
+            *amount_received,
+            currency,
+        )
+        .worth_something();
+    }
+    let paid_charge = charges
+        .iter()
+        .find(|(_, c)| c.status == "succeeded" && c.captured);
+    if let Some((
+        _,
+        ChargeFact {
+            charge,
+            created,
+            amount_captured,
+            currency,
+            ..
+        },
+    )) = paid_charge
+    {
+        return sale(format!("ch:{charge}"), *created, *amount_captured, currency).worth_something();
+    }
+    Err(Waiting::Unpaid)
+}
+
+/// The earliest time at which a fact asserts payment: the time that it tells, else its as-of.
+fn earliest(facts: &[Fact], paid_at: impl Fn(&Body) -> Option<Option<i64>>) -> i64 {
+    facts
+        .iter()
+        .filter_map(|f| paid_at(&f.body).map(|at| at.unwrap_or(f.at)))
+        .min()
+        .unwrap_or_default()
+}
+
+impl Sale {
+    fn worth_something(self) -> Result<Self, Waiting> {
+        if self.amount > 0 {
+            Ok(self)
+        } else {
+            Err(Waiting::Nothing)
+        }
+    }
+}
+
+/// Rule E3: lines that add up to the sale, by largest remainder.
+fn fit_lines(lines: &[Line], amount: i64) -> Vec<Line> {
+    let weights: Vec<i64> = lines.iter().map(|l| l.amount).collect();
+    if !lines.is_empty() && weights.iter().sum::<i64>() == amount {
+        return lines.to_vec();
+    }
+    match money::allocate(amount, &weights) {
+        Some(parts) => lines
+            .iter()
+            .zip(parts)
+            .map(|(line, amount)| Line {
+                amount,
+                ..line.clone()
+            })
+            .collect(),
+        None => vec![Line {
+            product: String::new(),
+            quantity: 1,
+            amount,
+        }],
+    }
+}

@@ -1,0 +1,236 @@
+//! A small reading of the user agent: device, browser, system, machine or not.
+//!
+//! It knows the large families by their own tokens and guesses nothing else. The full tables of browsers
+//! and machines belong here too when they come.
+
+/// What a user agent says. Names are empty where unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Agent {
+    pub device: &'static str,
+    pub browser: &'static str,
+    pub os: &'static str,
+    pub bot: bool,
+}
+
+#[derive(Default)]
+struct Seen {
+    browser: (u8, &'static str),
+    os: (u8, &'static str),
+    mobile: bool,
+    android: bool,
+    tablet: bool,
+    television: bool,
+    bot: bool,
+}
+
+impl Seen {
+    // Browsers also name those they descend from: the higher rank is the more specific.
+    fn browser(&mut self, rank: u8, name: &'static str) {
+        if rank > self.browser.0 {
+            self.browser = (rank, name);
+        }
+    }
+
+    fn os(&mut self, rank: u8, name: &'static str) {
+        if rank > self.os.0 {
+            self.os = (rank, name);
+        }
+    }
+
+    // By first letter: most words of a user agent are none of these, and one look says so.
+    fn token(&mut self, token: &str) {
+        match token.as_bytes().first() {
+            Some(b'A') => match token {
+                "Android" => {
+                    self.android = true;
+                    self.os(4, "Android");
+                }
+                "AppleWebKit" => {}
+                "AppleTV" => self.television = true,
+                _ => self.unknown(token),
+            },
+            Some(b'C') => match token {
+                "Chrome" | "CriOS" | "Chromium" => self.browser(2, "Chrome"),
+                "CrOS" => self.os(3, "Chrome OS"),
+                _ => self.unknown(token),
+            },
+            Some(b'E') => match token {
+                "Edg" | "EdgA" | "EdgiOS" | "Edge" => self.browser(5, "Edge"),
+                _ => self.unknown(token),
+            },
+            Some(b'F') => match token {
+                "Firefox" | "FxiOS" => self.browser(3, "Firefox"),
+                _ => self.unknown(token),
+            },
+            Some(b'M') => match token {
+                "Mozilla" | "Mac" => {}
+                "Mobile" => self.mobile = true,
+                "Macintosh" => self.os(2, "Mac OS"),
+                "MSIE" => self.browser(3, "Internet Explorer"),
+                _ => self.unknown(token),
+            },
+            Some(b'O') => match token {
+                "OPR" | "Opera" | "OPiOS" => self.browser(5, "Opera"),
+                _ => self.unknown(token),
+            },
+            Some(b'S') => match token {
+                "Safari" => self.browser(1, "Safari"),
+                "SamsungBrowser" => self.browser(4, "Samsung Internet"),
+                "SmartTV" => self.television = true,
+                _ => self.unknown(token),
+            },
+            Some(b'T') => match token {
+                "Trident" => self.browser(3, "Internet Explorer"),
+                "Tablet" => self.tablet = true,
+                "Tizen" => self.television = true,
+                _ => self.unknown(token),
+            },
+            Some(b'i') => match token {
+                "iPhone" | "iPod" => {
+                    self.mobile = true;
+                    self.os(5, "iOS");
+                }
+                "iPad" => {
+                    self.tablet = true;
+                    self.os(5, "iOS");
+                }
+                _ => self.unknown(token),
+            },
+            _ => match token {
+                "Linux" | "X11" => self.os(1, "Linux"),
+                "Windows" => self.os(3, "Windows"),
+                "GoogleTV" | "BRAVIA" => self.television = true,
+                _ => self.unknown(token),
+            },
+        }
+    }
+
+    fn unknown(&mut self, token: &str) {
+        self.bot |= is_machine(token);
+    }
+}
+
+fn is_machine(token: &str) -> bool {
+    const NAMES: [&str; 21] = [
+        "facebookexternalhit",
+        "whatsapp",
+        "skypeuripreview",
+        "mediapartners",
+        "slurp",
+        "headlesschrome",
+        "curl",
+        "wget",
+        "python",
+        "httpx",
+        "aiohttp",
+        "okhttp",
+        "axios",
+        "postmanruntime",
+        "java",
+        "ruby",
+        "perl",
+        "crawler",
+        "spider",
+        "preview",
+        "embedly",
+    ];
+    let ends = |end: &str| {
+        token
+            .len()
+            .checked_sub(end.len())
+            .and_then(|at| token.as_bytes().get(at..))
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
+    };
+    ends("bot")
+        || ends("spider")
+        || ends("crawler")
+        || NAMES.iter().any(|name| token.eq_ignore_ascii_case(name))
+        || token == "Go" // Go-http-client
+}
+
+/// Reads a user agent in one pass over its words.
+pub(super) fn read(text: &str) -> Agent {
+    let mut seen = Seen::default();
+    for token in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+        // Versions begin with a digit, and nothing shorter than two letters is a name.
+        if token.len() >= 2 && !token.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+            seen.token(token);
+        }
+    }
+    let device = if seen.bot || seen.os.0 == 0 && !seen.television {
+        ""
+    } else if seen.television {
+        "smarttv"
+    } else if seen.tablet || seen.android && !seen.mobile {
+        "tablet"
+    } else if seen.mobile {
+        "mobile"
+    } else {
+        "desktop"
+    };
+    Agent {
+        device,
+        browser: seen.browser.1,
+        os: seen.os.1,
+        bot: seen.bot,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_large_families() {
+        let cases = [
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1",
+                ("mobile", "Safari", "iOS", false),
+            ),
+            (
+                "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 CriOS/120.0 Mobile/15E148 Safari/604.1",
+                ("tablet", "Chrome", "iOS", false),
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 Edg/120.0",
+                ("desktop", "Edge", "Windows", false),
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0",
+                ("desktop", "Firefox", "Linux", false),
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 14; SM-S911B) AppleWebKit/537.36 SamsungBrowser/23.0 Chrome/115.0 Mobile Safari/537.36",
+                ("mobile", "Samsung Internet", "Android", false),
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 Chrome/119.0 Safari/537.36",
+                ("tablet", "Chrome", "Android", false),
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.1 Safari/605.1.15",
+                ("desktop", "Safari", "Mac OS", false),
+            ),
+            (
+                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+                ("", "", "", true),
+            ),
+            (
+                "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+                ("", "", "", true),
+            ),
+            ("facebookexternalhit/1.1", ("", "", "", true)),
+            ("Go-http-client/1.1", ("", "", "", true)),
+            ("curl/8.5.0", ("", "", "", true)),
+            ("", ("", "", "", false)),
+        ];
+        for (text, expected) in cases {
+            let agent = read(text);
+            assert_eq!(
+                (agent.device, agent.browser, agent.os, agent.bot),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}

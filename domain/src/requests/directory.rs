@@ -1,0 +1,380 @@
+//! The declared objects as the edge needs them: links by domain and key, API keys by hash, workspaces.
+//!
+//! Built from records of topic `config` or from a program file. Cheap to clone (the maps lie in shared
+//! buckets, of which a change copies one), so that a writer can publish a new one beside busy readers.
+//! Invariant: an object belongs to the workspace that declared it. A domain that workspaces list serves
+//! their links only, and a domain with key that one workspace holds is not taken over by another.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use serde::de::DeserializeOwned;
+use tributary_avro::Config;
+
+use super::destination::{Utm, without_port};
+use crate::rules::{KeyKind, Link, Partner, ProgramFile, Workspace};
+
+const BUCKETS: usize = 256;
+
+/// Why a config record was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The document does not have the shape of its kind.
+    #[error("{workspace}/{kind}/{id}: {source}")]
+    Document {
+        /// Workspace of the record.
+        workspace: String,
+        /// Kind of the record.
+        kind: String,
+        /// ID of the record.
+        id: String,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A map that is cheap to clone.
+#[derive(Clone)]
+struct Shared<V>(Vec<Arc<FxHashMap<Box<str>, V>>>);
+
+impl<V: Clone> Default for Shared<V> {
+    fn default() -> Self {
+        Self(vec![Arc::default(); BUCKETS])
+    }
+}
+
+impl<V: Clone> Shared<V> {
+    fn place(key: &str) -> usize {
+        // The maps inside use the low bits of the same hash.
+        (FxBuildHasher.hash_one(key) >> 40) as usize % BUCKETS
+    }
+
+    fn get(&self, key: &str) -> Option<&V> {
+        self.0.get(Self::place(key))?.get(key)
+    }
+
+    fn put(&mut self, key: String, value: V) {
+        if let Some(bucket) = self.0.get_mut(Self::place(&key)) {
+            Arc::make_mut(bucket).insert(key.into(), value);
+        }
+    }
+
+    fn remove(&mut self, key: &str) -> Option<V> {
+        let bucket = self.0.get_mut(Self::place(key))?;
+        if bucket.contains_key(key) {
+            Arc::make_mut(bucket).remove(key)
+        } else {
+            None
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(|bucket| bucket.len()).sum()
+    }
+}
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub workspace: String,
+    pub mode: String,
+    pub kind: KeyKind,
+}
+
+struct Place {
+    settings: Workspace,
+    first_domain: String,
+    keys: Vec<[u8; 32]>,
+}
+
+/// A link as declared.
+pub(super) struct Target {
+    pub workspace: String,
+    pub id: String,
+    pub link: Link,
+    pub utm: Utm,
+    at: i64,
+}
+
+/// A link with what is in force for it.
+pub(super) struct Resolved<'d> {
+    pub target: &'d Target,
+    pub domain: &'d str,
+    pub mode: &'d str,
+    pub program: &'d str,
+    pub partner: Option<&'d Partner>,
+}
+
+/// What the edge knows.
+#[derive(Clone, Default)]
+pub struct Directory {
+    workspaces: Arc<FxHashMap<String, Arc<Place>>>,
+    owners: Arc<FxHashMap<String, Vec<String>>>,
+    keys: Arc<FxHashMap<[u8; 32], Key>>,
+    programs: Arc<FxHashMap<String, Vec<String>>>,
+    partners: Shared<Arc<Partner>>,
+    links: Shared<Arc<Target>>,
+    places_of_links: Shared<String>,
+}
+
+impl Directory {
+    /// The directory of one program file.
+    pub fn from_program(file: &ProgramFile) -> Self {
+        let mut directory = Self::default();
+        let workspace = &file.workspace;
+        directory.put_workspace(&workspace.id, workspace.clone());
+        for program in &file.programs {
+            directory.put_program(&workspace.id, &program.id);
+        }
+        for partner in &file.partners {
+            directory.put_partner(&workspace.id, &partner.id, partner.clone());
+        }
+        for link in &file.links {
+            let id = match (link.id.is_empty(), link.domain.is_empty()) {
+                (false, _) => link.id.clone(),
+                (true, false) => format!("{}/{}", link.domain, link.key),
+                (true, true) => {
+                    format!(
+                        "{}/{}",
+                        workspace.domains.first().map_or("", String::as_str),
+                        link.key
+                    )
+                }
+            };
+            directory.put_link(&workspace.id, &id, link.clone(), 0);
+        }
+        directory
+    }
+
+    /// Takes in a config record. Kinds that the edge does not need change nothing.
+    pub fn apply(&mut self, config: &Config) -> Result<(), DirectoryError> {
+        if config.deleted {
+            self.remove(&config.workspace, &config.kind, &config.id);
+            return Ok(());
+        }
+        match config.kind.as_str() {
+            "workspace" => self.put_workspace(&config.workspace, document(config)?),
+            "program" => self.put_program(&config.workspace, &config.id),
+            "partner" => self.put_partner(&config.workspace, &config.id, document(config)?),
+            "link" => self.put_link(&config.workspace, &config.id, document(config)?, config.at),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Forgets an object: a deletion, or a tombstone of the topic.
+    pub fn remove(&mut self, workspace: &str, kind: &str, id: &str) {
+        match kind {
+            "workspace" => self.remove_workspace(workspace),
+            "program" => {
+                if let Some(ids) = Arc::make_mut(&mut self.programs).get_mut(workspace) {
+                    ids.retain(|other| other != id);
+                }
+            }
+            "partner" => drop(self.partners.remove(&pair(workspace, id))),
+            "link" => self.remove_link(workspace, id),
+            _ => {}
+        }
+    }
+
+    /// How many links it holds.
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether the workspace is declared.
+    pub fn has_workspace(&self, id: &str) -> bool {
+        self.workspaces.contains_key(id)
+    }
+
+    pub(super) fn key(&self, hash: &[u8; 32]) -> Option<&Key> {
+        self.keys.get(hash)
+    }
+
+    /// The link that a host and key lead to.
+    pub(super) fn link(&self, host: &str, key: &str) -> Option<Resolved<'_>> {
+        let mut slot = host_key(host);
+        let owners = self.owners.get(&slot);
+        // Links without domain of the workspaces whose first domain this is.
+        for owner in owners.into_iter().flatten() {
+            if let Some(place) = self.workspaces.get(owner)
+                && place.first_domain == slot
+                && let Some(target) = self.links.get(&default_slot(owner, key))
+            {
+                return Some(self.resolve(target, place));
+            }
+        }
+        slot.push('/');
+        slot.push_str(key);
+        let target = self.links.get(&slot)?;
+        if owners.is_some_and(|owners| !owners.contains(&target.workspace)) {
+            return None;
+        }
+        Some(self.resolve(target, self.workspaces.get(&target.workspace)?))
+    }
+
+    fn resolve<'d>(&'d self, target: &'d Target, place: &'d Place) -> Resolved<'d> {
+        let settings = &place.settings;
+        let partner = match target.link.partner.as_str() {
+            "" => None,
+            id => self
+                .partners
+                .get(&pair(&target.workspace, id))
+                .map(|partner| &**partner),
+        };
+        let only_program = || match self.programs.get(&target.workspace).map(Vec::as_slice) {
+            Some([only]) => only.as_str(),
+            _ => "",
+        };
+        let program = [
+            target.link.program.as_str(),
+            partner.map_or("", |p| p.program.as_str()),
+        ];
+        Resolved {
+            target,
+            domain: match target.link.domain.as_str() {
+                "" => settings.domains.first().map_or("", String::as_str),
+                domain => domain,
+            },
+            mode: settings.modes.first().map_or("live", String::as_str),
+            program: program
+                .into_iter()
+                .find(|id| !id.is_empty())
+                .unwrap_or_else(only_program),
+            partner,
+        }
+    }
+
+    fn put_workspace(&mut self, id: &str, settings: Workspace) {
+        self.remove_workspace(id);
+        let owners = Arc::make_mut(&mut self.owners);
+        for domain in &settings.domains {
+            owners.entry(host_key(domain)).or_default().push(id.to_owned());
+        }
+        let keys = Arc::make_mut(&mut self.keys);
+        let mut hashes = Vec::new();
+        for key in &settings.api_keys {
+            let mut hash = [0; 32];
+            if hex::decode_to_slice(key.sha256.trim(), &mut hash).is_ok() && !keys.contains_key(&hash) {
+                keys.insert(
+                    hash,
+                    Key {
+                        workspace: id.to_owned(),
+                        mode: key.mode.clone(),
+                        kind: key.kind,
+                    },
+                );
+                hashes.push(hash);
+            }
+        }
+        let place = Arc::new(Place {
+            first_domain: settings.domains.first().map(|d| host_key(d)).unwrap_or_default(),
+            settings,
+            keys: hashes,
+        });
+        Arc::make_mut(&mut self.workspaces).insert(id.to_owned(), place);
+    }
+
+    fn remove_workspace(&mut self, id: &str) {
+        let Some(place) = Arc::make_mut(&mut self.workspaces).remove(id) else {
+            return;
+        };
+        let keys = Arc::make_mut(&mut self.keys);
+        for hash in &place.keys {
+            keys.remove(hash);
+        }
+        let owners = Arc::make_mut(&mut self.owners);
+        for domain in &place.settings.domains {
+            let domain = host_key(domain);
+            if let Some(ids) = owners.get_mut(&domain) {
+                ids.retain(|other| other != id);
+                if ids.is_empty() {
+                    owners.remove(&domain);
+                }
+            }
+        }
+    }
+
+    fn put_program(&mut self, workspace: &str, id: &str) {
+        let programs = Arc::make_mut(&mut self.programs);
+        let ids = programs.entry(workspace.to_owned()).or_default();
+        if !ids.iter().any(|other| other == id) {
+            ids.push(id.to_owned());
+        }
+    }
+
+    fn put_partner(&mut self, workspace: &str, id: &str, partner: Partner) {
+        self.partners.put(pair(workspace, id), Arc::new(partner));
+    }
+
+    fn put_link(&mut self, workspace: &str, id: &str, link: Link, at: i64) {
+        self.remove_link(workspace, id);
+        let slot = match link.domain.as_str() {
+            "" => default_slot(workspace, &link.key),
+            domain => format!("{}/{}", host_key(domain), link.key),
+        };
+        if let Some(held) = self.links.get(&slot)
+            && held.workspace != workspace
+            && held.at <= at
+        {
+            return;
+        }
+        let target = Target {
+            workspace: workspace.to_owned(),
+            id: id.to_owned(),
+            utm: Utm::of(&link.url),
+            link,
+            at,
+        };
+        self.places_of_links.put(pair(workspace, id), slot.clone());
+        self.links.put(slot, Arc::new(target));
+    }
+
+    fn remove_link(&mut self, workspace: &str, id: &str) {
+        if let Some(slot) = self.places_of_links.remove(&pair(workspace, id))
+            && self
+                .links
+                .get(&slot)
+                .is_some_and(|held| held.workspace == workspace && held.id == id)
+        {
+            self.links.remove(&slot);
+        }
+    }
+}
+
+fn document<T: DeserializeOwned>(config: &Config) -> Result<T, DirectoryError> {
+    serde_json::from_str(&config.document).map_err(|source| DirectoryError::Document {
+        workspace: config.workspace.clone(),
+        kind: config.kind.clone(),
+        id: config.id.clone(),
+        source,
+    })
+}
+
+fn pair(workspace: &str, id: &str) -> String {
+    let mut key = String::with_capacity(workspace.len() + id.len() + 1);
+    key.push_str(workspace);
+    key.push('\0');
+    key.push_str(id);
+    key
+}
+
+fn default_slot(workspace: &str, key: &str) -> String {
+    // A host holds no NUL: no domain can be mistaken for this.
+    let mut slot = String::with_capacity(workspace.len() + key.len() + 2);
+    for part in ["\0", workspace, "/", key] {
+        slot.push_str(part);
+    }
+    slot
+}
+
+fn host_key(host: &str) -> String {
+    let host = without_port(host);
+    // Room for the key that a link's slot has after the host.
+    let mut out = String::with_capacity(host.len() + 32);
+    out.push_str(host);
+    out.make_ascii_lowercase();
+    out
+}

@@ -1,0 +1,237 @@
+//! Requests: what the edge takes, as a function from a request to records and an answer.
+//!
+//! ```text
+//!   Request + Directory + Call {at, random} ──► handle ──► Accepted {records, response} | ApiError
+//! ```
+//!
+//! The edge calls it with what came over HTTP, `simulate` with lines of a file. No IO, no clock, no
+//! randomness. Invariant: what is refused has no record, and the records of an accepted request must be
+//! durable before its response is given.
+
+mod access;
+mod agent;
+mod click;
+mod destination;
+mod directory;
+mod error;
+mod fields;
+mod redirect;
+mod signature;
+mod stripe;
+mod track;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use tributary_avro::{Click, StripeEvent, Track};
+
+pub use directory::{Directory, DirectoryError};
+pub use error::{ApiError, Code};
+pub use signature::{SignatureError, TOLERANCE_SECONDS, sign, verify_signature};
+
+/// Largest body of a tracking call.
+pub const API_BODY_LIMIT: usize = 64 * 1024;
+/// Largest body of a webhook.
+pub const WEBHOOK_BODY_LIMIT: usize = 1_000_000;
+
+/// A request, borrowed from whoever holds it.
+pub struct Request<'a> {
+    /// Upper case.
+    pub method: &'a str,
+    /// Path without query.
+    pub path: &'a str,
+    /// Query without question mark.
+    pub query: Option<&'a str>,
+    /// Host header, with or without port.
+    pub host: &'a str,
+    /// A header by its lower-case name.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// Body, byte for byte.
+    pub body: &'a [u8],
+    /// Address of the visitor, not of a proxy.
+    pub remote_ip: Option<IpAddr>,
+}
+
+/// What the caller adds to a request: time, randomness and secrets.
+pub struct Call<'a> {
+    /// Time of the request, UTC milliseconds.
+    pub at: i64,
+    /// At least 50 random bits; IDs are made of it.
+    pub random: u64,
+    /// How webhooks are checked.
+    pub signature: Signature<'a>,
+    /// Secret that salts the visitor's hash, day by day; empty: clicks carry no visitor.
+    pub visitor_secret: &'a [u8],
+}
+
+/// How webhook signatures are checked.
+pub enum Signature<'a> {
+    /// Not at all: the requests come from a file.
+    NotNeeded,
+    /// With the secrets of the workspace named.
+    Secrets(&'a dyn Fn(&str) -> Vec<Vec<u8>>),
+}
+
+/// What must be acknowledged before the answer is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// For topic clicks.
+    Click(Click),
+    /// For topic tracks.
+    Track(Track),
+    /// For topic stripe.events.
+    StripeEvent(StripeEvent),
+}
+
+/// A request that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Durable first.
+    pub records: Vec<Record>,
+    /// Then given.
+    pub response: Response,
+}
+
+/// Name and value of a response header.
+pub type Header = (&'static str, Cow<'static, str>);
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Names are lower case.
+    pub headers: Vec<Header>,
+    /// Body.
+    pub body: String,
+}
+
+const JSON: Header = ("content-type", Cow::Borrowed("application/json"));
+// Browsers call from the customers' sites; the API takes no cookies, so any origin may call.
+const ANY_ORIGIN: Header = ("access-control-allow-origin", Cow::Borrowed("*"));
+
+impl Response {
+    fn json(status: u16, body: String) -> Self {
+        Self {
+            status,
+            headers: vec![JSON, ANY_ORIGIN],
+            body,
+        }
+    }
+
+    fn preflight() -> Self {
+        Self {
+            status: 204,
+            headers: vec![
+                ANY_ORIGIN,
+                ("access-control-allow-methods", "GET, POST, OPTIONS".into()),
+                (
+                    "access-control-allow-headers",
+                    "content-type, authorization".into(),
+                ),
+                ("access-control-max-age", "86400".into()),
+            ],
+            body: String::new(),
+        }
+    }
+}
+
+/// What a method and path ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Route<'a> {
+    /// Follow the short link with this key.
+    Redirect(&'a str),
+    /// `POST /track/click`.
+    TrackClick,
+    /// `POST /track/lead`.
+    TrackLead,
+    /// `POST /track/sale`.
+    TrackSale,
+    /// `POST /webhooks/stripe/{workspace}`.
+    StripeWebhook(&'a str),
+    /// A browser asks whether it may call.
+    Preflight,
+}
+
+// First segments that are routes, of this server or of the dashboard behind the same host: no link keys.
+const RESERVED: [&str; 11] = [
+    "track",
+    "tracking",
+    "tracking.js",
+    "webhooks",
+    "analytics",
+    "healthz",
+    "readyz",
+    "metrics",
+    "openapi.json",
+    "robots.txt",
+    "favicon.ico",
+];
+
+impl<'a> Route<'a> {
+    /// The route of a method and path.
+    pub fn of(method: &str, path: &'a str) -> Result<Self, ApiError> {
+        let post = |route| match method {
+            "POST" => Ok(route),
+            "OPTIONS" => Ok(Route::Preflight),
+            _ => Err(ApiError::new(Code::BadRequest, format!("{path} takes POST only")).with_status(405)),
+        };
+        match path {
+            "/track/click" => return post(Route::TrackClick),
+            "/track/lead" => return post(Route::TrackLead),
+            "/track/sale" => return post(Route::TrackSale),
+            _ => {}
+        }
+        if let Some(workspace) = path.strip_prefix("/webhooks/stripe/") {
+            return post(Route::StripeWebhook(workspace.trim_end_matches('/')));
+        }
+        let key = path.strip_prefix('/').unwrap_or(path);
+        let first = key.split('/').next().unwrap_or_default();
+        if matches!(first, "track" | "tracking") {
+            return Err(
+                ApiError::new(Code::InternalServerError, format!("{path} is not offered")).with_status(501),
+            );
+        }
+        if RESERVED.contains(&first) {
+            return Err(ApiError::new(Code::NotFound, format!("there is no {path} here")));
+        }
+        match method {
+            "GET" | "HEAD" => Ok(Route::Redirect(key)),
+            _ => {
+                Err(ApiError::new(Code::BadRequest, "a short link takes GET and HEAD only").with_status(405))
+            }
+        }
+    }
+
+    /// The largest body that the route reads.
+    pub fn body_limit(self) -> usize {
+        match self {
+            Route::StripeWebhook(_) => WEBHOOK_BODY_LIMIT,
+            Route::TrackClick | Route::TrackLead | Route::TrackSale => API_BODY_LIMIT,
+            Route::Redirect(_) | Route::Preflight => 0,
+        }
+    }
+}
+
+/// Records and answer of a request.
+pub fn handle(request: &Request<'_>, directory: &Directory, call: &Call<'_>) -> Result<Accepted, ApiError> {
+    let route = Route::of(request.method, request.path)?;
+    let limit = route.body_limit();
+    if limit > 0 && request.body.len() > limit {
+        return Err(ApiError::too_large(limit));
+    }
+    match route {
+        Route::Redirect(key) => redirect::follow(key, request, directory, call),
+        Route::TrackClick => click::track(request, directory, call),
+        Route::TrackLead => track::lead(request, directory, call),
+        Route::TrackSale => track::sale(request, directory, call),
+        Route::StripeWebhook(workspace) => stripe::relay(workspace, request, directory, call),
+        Route::Preflight => Ok(Accepted {
+            records: Vec::new(),
+            response: Response::preflight(),
+        }),
+    }
+}

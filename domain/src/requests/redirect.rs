@@ -1,0 +1,61 @@
+//! `GET|HEAD /{key}`: the click is recorded and the visitor sent on with its click ID.
+
+use tributary_avro::Click;
+
+use super::destination::{decode, parameters, with_parameters};
+use super::{Accepted, ApiError, Call, Code, Directory, Header, Record, Request, Response, click};
+use crate::click_id;
+
+const COOKIE_SECONDS: u32 = 90 * 86_400;
+
+pub(super) fn follow(
+    key: &str,
+    request: &Request<'_>,
+    directory: &Directory,
+    call: &Call<'_>,
+) -> Result<Accepted, ApiError> {
+    let key = decode(key, false);
+    let link = directory
+        .link(request.host, &key)
+        .ok_or_else(|| ApiError::new(Code::NotFound, "there is no such link"))?;
+    let id = click_id::new(call.at, call.random);
+    let reference = format!("dub_id_{id}");
+    let mut added = vec![("dub_id", id.as_str())];
+    if link.target.link.client_reference_id {
+        added.push(("client_reference_id", reference.as_str()));
+    }
+    let location = with_parameters(&link.target.link.url, &added);
+    let headers = vec![
+        ("location", location.into()),
+        cookie(&id, request),
+        // Every visit is a click: neither browser nor proxy may answer for us.
+        ("cache-control", "no-store".into()),
+        ("referrer-policy", "no-referrer-when-downgrade".into()),
+    ];
+    let mut click: Click = click::record(id, &link, request, call);
+    let qr = parameters(request.query.unwrap_or_default()).any(|pair| pair == ("qr", "1"));
+    if qr { "qr" } else { "link" }.clone_into(&mut click.trigger);
+    if click.bot.is_empty() && (request.header)("user-agent").is_none_or(str::is_empty) {
+        "list".clone_into(&mut click.bot);
+    }
+    click::set_referer(&mut click, (request.header)("referer").unwrap_or_default());
+    Ok(Accepted {
+        records: vec![Record::Click(click)],
+        response: Response {
+            status: 302,
+            headers,
+            body: String::new(),
+        },
+    })
+}
+
+fn cookie(id: &str, request: &Request<'_>) -> Header {
+    let secure = match (request.header)("x-forwarded-proto") {
+        Some("https") => "; Secure",
+        _ => "",
+    };
+    (
+        "set-cookie",
+        format!("dub_id={id}; Path=/; Max-Age={COOKIE_SECONDS}; SameSite=Lax{secure}").into(),
+    )
+}

@@ -1,0 +1,164 @@
+//! The rules of one tenant: every declared object with its versions, and the look-ups that the ledger needs.
+
+use rustc_hash::FxHashMap;
+use serde::de::DeserializeOwned;
+use tributary_avro::{PromotionCodeFact, RuleFact};
+
+use super::{Coupon, Partner, Program, Version, Versions, Workspace};
+
+/// What is declared, by kind and ID.
+#[derive(Debug, Default)]
+pub struct Rules {
+    workspace: Versions<Workspace>,
+    programs: FxHashMap<String, Versions<Program>>,
+    program_order: Vec<String>,
+    partners: FxHashMap<String, Versions<Partner>>,
+    coupons: FxHashMap<String, Versions<Coupon>>,
+    promotion_codes: FxHashMap<String, (i64, String, PromotionCodeFact)>,
+}
+
+/// Why a rule fact is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {id}: {detail}")]
+pub struct InvalidRule {
+    kind: String,
+    id: String,
+    detail: String,
+}
+
+impl Rules {
+    /// Adds a rule fact; false if it was there. Links are not kept: clicks carry them.
+    pub fn add(&mut self, fact: &str, at: i64, rule: &RuleFact) -> Result<bool, InvalidRule> {
+        Ok(match rule.kind.as_str() {
+            "workspace" => self.workspace.add(version(fact, at, rule)?),
+            "program" => {
+                if let Err(index) = self.program_order.binary_search(&rule.id) {
+                    self.program_order.insert(index, rule.id.clone());
+                }
+                self.programs
+                    .entry(rule.id.clone())
+                    .or_default()
+                    .add(version(fact, at, rule)?)
+            }
+            "partner" => self
+                .partners
+                .entry(rule.id.clone())
+                .or_default()
+                .add(version(fact, at, rule)?),
+            "coupon" => {
+                let versions = self.coupons.entry(rule.id.to_lowercase()).or_default();
+                versions.add(version(fact, at, rule)?)
+            }
+            "link" => true,
+            _ => return Err(invalid(rule, "unknown kind of rule")),
+        })
+    }
+
+    /// Takes a Stripe promotion code; the latest as-of wins.
+    pub fn add_promotion_code(&mut self, fact: &str, at: i64, code: &PromotionCodeFact) {
+        let known = self.promotion_codes.get(&code.promotion_code);
+        if known.is_none_or(|(known_at, known_fact, _)| (*known_at, known_fact.as_str()) < (at, fact)) {
+            self.promotion_codes
+                .insert(code.promotion_code.clone(), (at, fact.to_owned(), code.clone()));
+        }
+    }
+
+    /// Settings in force at `at`; None before the workspace is declared.
+    pub fn workspace(&self, at: i64) -> Option<&Workspace> {
+        self.workspace.at(at)
+    }
+
+    /// The program in force at `at`; an empty ID is the first one by ID.
+    pub fn program(&self, id: &str, at: i64) -> Option<&Program> {
+        let id = if id.is_empty() {
+            self.program_order.first()?
+        } else {
+            id
+        };
+        self.programs.get(id)?.at(at)
+    }
+
+    /// The partner in force at `at`.
+    pub fn partner(&self, id: &str, at: i64) -> Option<&Partner> {
+        self.partners.get(id)?.at(at)
+    }
+
+    /// The text of a Stripe promotion code ID.
+    pub fn code_of(&self, promotion_code: &str) -> Option<&str> {
+        self.promotion_codes
+            .get(promotion_code)
+            .map(|(_, _, code)| code.code.as_str())
+    }
+
+    /// The partner's coupon with this text, in force and active at `at` (rule C6).
+    pub fn coupon(&self, text: &str, at: i64) -> Option<&Coupon> {
+        let coupon = self.coupons.get(&text.to_lowercase())?.at(at)?;
+        let exact = self
+            .partner(&coupon.partner, at)
+            .and_then(|partner| self.program(&partner.program, at))
+            .is_some_and(|program| program.exact_codes);
+        (coupon.active && (!exact || coupon.code == text)).then_some(coupon)
+    }
+
+    /// Every promotion code ID that any version of a coupon maps by hand.
+    pub fn promotion_codes_of(&self, coupon: &str) -> Vec<String> {
+        let versions = self
+            .coupons
+            .get(&coupon.to_lowercase())
+            .into_iter()
+            .flat_map(Versions::all);
+        versions
+            .flat_map(|coupon| coupon.promotion_codes.iter().cloned())
+            .collect()
+    }
+
+    /// Every partner that any version of a coupon with one of these texts, or mapped to this promotion
+    /// code, belongs to: whose changes may alter what the coupon decides.
+    pub fn partners_of<'a>(
+        &'a self,
+        texts: &'a [&str],
+        promotion_code: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
+        let named = move |coupon: &Coupon| {
+            texts
+                .iter()
+                .any(|text| !text.is_empty() && coupon.code.eq_ignore_ascii_case(text))
+        };
+        let mapped = move |coupon: &Coupon| coupon.promotion_codes.iter().any(|id| id == promotion_code);
+        let coupons = self.coupons.values().flat_map(Versions::all);
+        coupons
+            .filter(move |coupon| named(coupon) || mapped(coupon))
+            .map(|coupon| coupon.partner.as_str())
+    }
+
+    /// The coupon to which a promotion code ID is mapped by hand: beats the text (rule C6).
+    pub fn mapped_coupon(&self, promotion_code: &str, at: i64) -> Option<&Coupon> {
+        self.coupons
+            .values()
+            .filter_map(|versions| versions.at(at))
+            .filter(|coupon| coupon.active && coupon.promotion_codes.iter().any(|id| id == promotion_code))
+            .min_by(|a, b| a.code.cmp(&b.code))
+    }
+}
+
+fn version<T: DeserializeOwned>(fact: &str, at: i64, rule: &RuleFact) -> Result<Version<T>, InvalidRule> {
+    let value = if rule.deleted {
+        None
+    } else {
+        Some(serde_json::from_str(&rule.document).map_err(|e| invalid(rule, &e.to_string()))?)
+    };
+    Ok(Version {
+        fact: fact.to_owned(),
+        from: rule.from,
+        at,
+        value,
+    })
+}
+
+fn invalid(rule: &RuleFact, detail: &str) -> InvalidRule {
+    InvalidRule {
+        kind: rule.kind.clone(),
+        id: rule.id.clone(),
+        detail: detail.to_owned(),
+    }
+}

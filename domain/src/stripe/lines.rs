@@ -1,0 +1,88 @@
+//! Lines of invoices and sessions: product, quantity, and the net amount (rule E3).
+//!
+//! Net is after discounts, granted credits and inclusive tax. The lines need not add up to the sale:
+//! whoever computes the sale allocates it over them. Negative lines (proration) are normal.
+
+use tributary_avro::Line;
+
+use super::json::Json;
+use super::object::Object;
+use crate::normalize::Rejection;
+
+pub(super) fn of_invoice(invoice: &Object) -> Result<Vec<Line>, Rejection> {
+    invoice.list("lines").iter().map(invoice_line).collect()
+}
+
+fn invoice_line(value: &Json) -> Result<Line, Rejection> {
+    let line = Object::inner("invoice.lines", value);
+    let mut amount = i128::from(line.needed_amount("amount")?);
+    for discount in line.list("discount_amounts") {
+        amount -= part(discount)?;
+    }
+    // Discounts stand in here a second time; credits only here.
+    for credit in line.list("pretax_credit_amounts") {
+        if credit.get("type").and_then(Json::as_str) == Some("credit_balance_transaction") {
+            amount -= part(credit)?;
+        }
+    }
+    // Accounts in between two versions tell both lists: one is enough.
+    let taxes = match line.get("taxes") {
+        Some(_) => line.list("taxes"),
+        None => line.list("tax_amounts"),
+    };
+    for tax in taxes.iter().filter(|tax| inclusive(tax)) {
+        amount -= part(tax)?;
+    }
+    Ok(Line {
+        product: line
+            .id(&["pricing.price_details.product", "price.product", "plan.product"])
+            .to_owned(),
+        quantity: line.quantity(),
+        amount: line.bounded("amount", amount)?,
+    })
+}
+
+/// Line items where the session came expanded; their total is after discounts and with all tax.
+pub(super) fn of_session(session: &Object) -> Result<Vec<Line>, Rejection> {
+    let items = session.list("line_items").iter();
+    items
+        .map(|value| {
+            let item = Object::inner("session.line_items", value);
+            let tax = i128::from(item.amount("amount_tax")?.unwrap_or(0));
+            Ok(Line {
+                product: item
+                    .id(&["price.product", "pricing.price_details.product"])
+                    .to_owned(),
+                quantity: item.quantity(),
+                amount: item.bounded(
+                    "amount_total",
+                    i128::from(item.needed_amount("amount_total")?) - tax,
+                )?,
+            })
+        })
+        .collect()
+}
+
+/// All tax of an invoice, exclusive and inclusive.
+pub(super) fn tax_of_invoice(invoice: &Object) -> Result<i64, Rejection> {
+    for path in ["total_taxes", "total_tax_amounts"] {
+        if invoice.get(path).is_some() {
+            let sum: i128 = invoice.list(path).iter().map(part).sum::<Result<_, _>>()?;
+            return invoice.bounded(path, sum);
+        }
+    }
+    Ok(invoice.amount("tax")?.unwrap_or(0))
+}
+
+fn inclusive(tax: &Json) -> bool {
+    tax.get("tax_behavior").and_then(Json::as_str) == Some("inclusive")
+        || tax.get("inclusive").and_then(Json::as_bool) == Some(true)
+}
+
+fn part(value: &Json) -> Result<i128, Rejection> {
+    Ok(i128::from(
+        Object::inner("invoice.lines", value)
+            .amount("amount")?
+            .unwrap_or(0),
+    ))
+}
