@@ -3,7 +3,7 @@
 //! Invariant: the same statement gets the same ID whoever tells it, and keys are a function of the body.
 
 use sha2::{Digest, Sha256};
-use tributary_avro::{Body, CustomerRef, Fact};
+use tributary_avro::{Body, Click, ClickFact, CustomerRef, Fact};
 
 use crate::tenant::Tenant;
 
@@ -95,4 +95,43 @@ fn customer_name(customer: &CustomerRef) -> String {
         (_, false) => format!("cus:{stripe}"),
         _ => format!("mail:{mail}"),
     }
+}
+
+/// The fact that a click states to a tenant that names it.
+pub fn of_click(click: &Click, tenant: &Tenant) -> Fact {
+    let click = click.clone();
+    let origin = Origin {
+        tenant: tenant.clone(),
+        at: click.at,
+        source: click.id.clone(),
+        trust: "server",
+    };
+    origin.fact(Body::Click(Box::new(ClickFact {
+        click_id: click.id,
+        clicked_at: click.at,
+        link_id: click.link_id,
+        domain: click.domain,
+        key: click.key,
+        url: click.url,
+        partner_id: click.partner_id,
+        program_id: click.program_id,
+        group_id: click.group_id,
+        trigger: click.trigger,
+        country: click.country,
+        region: click.region,
+        city: click.city,
+        continent: click.continent,
+        device: click.device,
+        browser: click.browser,
+        os: click.os,
+        referer: click.referer,
+        referer_url: click.referer_url,
+        utm_source: click.utm_source,
+        utm_medium: click.utm_medium,
+        utm_campaign: click.utm_campaign,
+        utm_term: click.utm_term,
+        utm_content: click.utm_content,
+        bot: click.bot,
+        tracked: click.tracked,
+    })))
 }

@@ -20,6 +20,7 @@ pub mod mail;
 pub mod normalize;
 pub mod requests;
 pub mod rules;
+pub mod simulate;
 pub mod store;
 pub mod stripe;
 pub mod tenant;

@@ -40,6 +40,11 @@ impl Row {
         each!(self, r => r.op)
     }
 
+    /// Event time, UTC milliseconds.
+    pub fn at(&self) -> i64 {
+        each!(self, r => r.at)
+    }
+
     /// Workspace and mode.
     pub fn tenant(&self) -> crate::tenant::Tenant {
         each!(self, r => crate::tenant::Tenant::new(r.workspace.as_str(), r.mode.as_str()))

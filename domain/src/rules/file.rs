@@ -1,0 +1,368 @@
+//! program.yaml: read, checked, and taken apart into declared objects.
+//!
+//! Every problem names the line and the rule. Invariant: what passes here is accepted by the stages behind.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use tributary_avro::Config;
+
+use super::{ProgramFile, Reward, RewardEvent};
+
+/// A problem of a program file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct Problem {
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// What is wrong, naming the field and the rule.
+    pub message: String,
+}
+
+/// Where the items of a file start.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Outline {
+    workspace: Option<Spanned<serde_json::Value>>,
+    programs: Vec<Spanned<serde_json::Value>>,
+    partners: Vec<Spanned<serde_json::Value>>,
+    links: Vec<Spanned<serde_json::Value>>,
+    coupons: Vec<Spanned<serde_json::Value>>,
+}
+
+struct Checker {
+    outline: Outline,
+    problems: Vec<Problem>,
+}
+
+/// Reads a program file; every problem at once.
+pub fn parse(yaml: &str) -> Result<ProgramFile, Vec<Problem>> {
+    let mut file: ProgramFile = serde_saphyr::from_str(yaml).map_err(|error| {
+        let line = error.location().map_or(1, |location| location.line());
+        // The library's text goes on with a drawing of the place.
+        let text = error.to_string();
+        let message = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        vec![Problem { line, message }]
+    })?;
+    let outline = serde_saphyr::from_str(yaml).unwrap_or_default();
+    let mut checker = Checker {
+        outline,
+        problems: Vec::new(),
+    };
+    checker.fill_defaults(&mut file);
+    checker.check(&file);
+    checker.problems.sort_by_key(|p| p.line);
+    if checker.problems.is_empty() {
+        Ok(file)
+    } else {
+        Err(checker.problems)
+    }
+}
+
+impl Checker {
+    /// What "the first" means is said once, here, so that a later file cannot change it for older objects.
+    fn fill_defaults(&self, file: &mut ProgramFile) {
+        let first = file.programs.first().map(|p| p.id.clone()).unwrap_or_default();
+        for partner in &mut file.partners {
+            if partner.program.is_empty() {
+                partner.program.clone_from(&first);
+            }
+        }
+        for link in &mut file.links {
+            if link.domain.is_empty() {
+                link.domain = file.workspace.domains.first().cloned().unwrap_or_default();
+            }
+            if link.id.is_empty() {
+                link.id = format!("{}/{}", link.domain, link.key);
+            }
+            if link.program.is_empty() {
+                let partner = file.partners.iter().find(|p| p.id == link.partner);
+                link.program = partner.map_or_else(|| first.clone(), |p| p.program.clone());
+            }
+        }
+    }
+
+    fn line(&self, section: &str, index: usize) -> u64 {
+        let items = match section {
+            "programs" => &self.outline.programs,
+            "partners" => &self.outline.partners,
+            "links" => &self.outline.links,
+            "coupons" => &self.outline.coupons,
+            _ => return self.outline.workspace.as_ref().map_or(1, |w| w.referenced.line()),
+        };
+        items.get(index).map_or(1, |item| item.referenced.line())
+    }
+
+    fn expect(&mut self, ok: bool, section: &str, index: usize, message: impl FnOnce() -> String) {
+        if !ok {
+            let line = self.line(section, index);
+            self.problems.push(Problem {
+                line,
+                message: format!("{section}[{index}].{}", message()),
+            });
+        }
+    }
+
+    fn check(&mut self, file: &ProgramFile) {
+        let workspace = &file.workspace;
+        let w = "workspace";
+        self.expect(is_id(&workspace.id), w, 0, || {
+            format!("id: {:?} is not 1 to 64 characters a-z 0-9 _ -", workspace.id)
+        });
+        self.expect(is_currency(&workspace.currency), w, 0, || {
+            "currency: three lower-case letters of ISO 4217 (E6)".into()
+        });
+        self.expect(!workspace.modes.is_empty(), w, 0, || "modes: at least one".into());
+        self.expect(time(workspace.from.as_ref()).is_ok(), w, 0, || {
+            "from: not RFC 3339".into()
+        });
+        for key in &workspace.api_keys {
+            let ok = key.sha256.len() == 64 && key.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+            self.expect(ok, w, 0, || {
+                format!("api_keys: {:?}: sha256 is not 64 hex characters", key.name)
+            });
+            let known = workspace.modes.contains(&key.mode);
+            self.expect(known, w, 0, || {
+                format!("api_keys: {:?}: mode {:?} is not among modes", key.name, key.mode)
+            });
+        }
+        let ids: BTreeSet<&str> = file.programs.iter().map(|p| p.id.as_str()).collect();
+        let partners: BTreeSet<&str> = file.partners.iter().map(|p| p.id.as_str()).collect();
+        self.unique("programs", file.programs.iter().map(|p| p.id.as_str()));
+        for (i, program) in file.programs.iter().enumerate() {
+            let days = (1..=3650).contains(&program.window_days);
+            self.expect(days, "programs", i, || "window_days: 1 to 3650 (C2)".into());
+            let holding = (0..=3650).contains(&program.holding_days);
+            self.expect(holding, "programs", i, || "holding_days: 0 to 3650 (F6)".into());
+            self.expect(time(program.from.as_ref()).is_ok(), "programs", i, || {
+                "from: not RFC 3339".into()
+            });
+            self.rewards("programs", i, &program.rewards);
+        }
+        self.unique("partners", file.partners.iter().map(|p| p.id.as_str()));
+        for (i, partner) in file.partners.iter().enumerate() {
+            let known = ids.contains(partner.program.as_str());
+            self.expect(known, "partners", i, || {
+                format!("program: there is no program {:?}", partner.program)
+            });
+            self.expect(time(partner.from.as_ref()).is_ok(), "partners", i, || {
+                "from: not RFC 3339".into()
+            });
+            self.rewards("partners", i, &partner.rewards);
+        }
+        self.unique("links", file.links.iter().map(|l| l.id.as_str()));
+        for (i, link) in file.links.iter().enumerate() {
+            let url = link.url.starts_with("https://") || link.url.starts_with("http://");
+            self.expect(url, "links", i, || {
+                format!("url: {:?} does not start with http:// or https://", link.url)
+            });
+            self.expect(
+                !link.key.is_empty() && !link.key.starts_with('/'),
+                "links",
+                i,
+                || "key: not empty, no leading slash".into(),
+            );
+            self.expect(!link.domain.is_empty(), "links", i, || {
+                "domain: required where the workspace has no domains".into()
+            });
+            let partner = link.partner.is_empty() || partners.contains(link.partner.as_str());
+            self.expect(partner, "links", i, || {
+                format!("partner: there is no partner {:?}", link.partner)
+            });
+            let program = link.program.is_empty() || ids.contains(link.program.as_str());
+            self.expect(program, "links", i, || {
+                format!("program: there is no program {:?}", link.program)
+            });
+            self.expect(time(link.from.as_ref()).is_ok(), "links", i, || {
+                "from: not RFC 3339".into()
+            });
+        }
+        self.unique("coupons", file.coupons.iter().map(|c| c.code.as_str()));
+        for (i, coupon) in file.coupons.iter().enumerate() {
+            let known = partners.contains(coupon.partner.as_str());
+            self.expect(known, "coupons", i, || {
+                format!("partner: there is no partner {:?} (C6)", coupon.partner)
+            });
+            self.expect(time(coupon.from.as_ref()).is_ok(), "coupons", i, || {
+                "from: not RFC 3339".into()
+            });
+        }
+    }
+
+    fn unique<'a>(&mut self, section: &str, ids: impl Iterator<Item = &'a str>) {
+        let mut seen = BTreeSet::new();
+        for (i, id) in ids.enumerate() {
+            self.expect(!id.is_empty(), section, i, || "id: required".into());
+            self.expect(seen.insert(id.to_lowercase()), section, i, || {
+                format!("id: {id:?} is declared twice")
+            });
+        }
+    }
+
+    fn rewards(&mut self, section: &str, index: usize, rewards: &[Reward]) {
+        for reward in rewards {
+            let Reward {
+                id,
+                event,
+                percent,
+                amount,
+                ..
+            } = reward;
+            let one = percent.is_some() != amount.is_some();
+            self.expect(one, section, index, || {
+                format!("rewards: {id:?} needs either percent or amount (F1)")
+            });
+            let flat_lead = *event == RewardEvent::Sale || percent.is_none();
+            self.expect(flat_lead, section, index, || {
+                format!("rewards: {id:?}: a lead reward is flat (F1)")
+            });
+            let positive = amount.is_none_or(|a| a >= 0);
+            self.expect(positive, section, index, || {
+                format!("rewards: {id:?}: amount is minor units, 0 or more (F1)")
+            });
+        }
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
+    (1..=64).contains(&id.len()) && id.bytes().all(ok)
+}
+
+fn is_currency(currency: &str) -> bool {
+    currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+/// UTC milliseconds of an RFC 3339 text.
+fn time(text: Option<&String>) -> Result<Option<i64>, jiff::Error> {
+    text.map(|t| t.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond))
+        .transpose()
+}
+
+impl ProgramFile {
+    /// The declared objects as config records of time `at`, the workspace first.
+    pub fn configs(&self, at: i64) -> Vec<Config> {
+        let config =
+            |kind: &str, id: &str, from: Option<&String>, document: serde_json::Result<String>| Config {
+                workspace: self.workspace.id.clone(),
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                at,
+                modes: self.workspace.modes.clone(),
+                from: time(from).unwrap_or_default(),
+                deleted: false,
+                document: document.unwrap_or_default(),
+            };
+        let w = &self.workspace;
+        let mut configs = vec![config(
+            "workspace",
+            &w.id,
+            w.from.as_ref(),
+            serde_json::to_string(w),
+        )];
+        configs.extend(
+            self.programs
+                .iter()
+                .map(|p| config("program", &p.id, p.from.as_ref(), serde_json::to_string(p))),
+        );
+        configs.extend(
+            self.partners
+                .iter()
+                .map(|p| config("partner", &p.id, p.from.as_ref(), serde_json::to_string(p))),
+        );
+        configs.extend(
+            self.links
+                .iter()
+                .map(|l| config("link", &l.id, l.from.as_ref(), serde_json::to_string(l))),
+        );
+        configs.extend(
+            self.coupons
+                .iter()
+                .map(|c| config("coupon", &c.code, c.from.as_ref(), serde_json::to_string(c))),
+        );
+        configs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "\
+workspace:
+  id: acme
+  domains: [go.acme.test]
+programs:
+  - id: main
+    rewards:
+      - {id: gold, event: sale, percent: 40, products: \"prod_gold, prod_b\"}
+      - {id: base, event: sale, percent: '12.5'}
+partners:
+  - id: ada
+links:
+  - {key: ada, url: 'https://acme.test/', partner: ada}
+coupons:
+  - {code: SAVE20, partner: ada, from: '2026-01-01T00:00:00Z'}
+";
+
+    #[test]
+    fn a_file_becomes_declared_objects() {
+        let file = parse(FILE).unwrap();
+        assert_eq!(file.programs[0].rewards[0].products, ["prod_gold", "prod_b"]);
+        assert_eq!(file.programs[0].rewards[1].percent.unwrap().0, 1250);
+        assert_eq!(
+            (file.links[0].id.as_str(), file.links[0].program.as_str()),
+            ("go.acme.test/ada", "main")
+        );
+        let configs = file.configs(7);
+        let kinds: Vec<_> = configs.iter().map(|c| format!("{}/{}", c.kind, c.id)).collect();
+        assert_eq!(
+            kinds,
+            [
+                "workspace/acme",
+                "program/main",
+                "partner/ada",
+                "link/go.acme.test/ada",
+                "coupon/SAVE20"
+            ]
+        );
+        assert_eq!(configs[4].from, Some(1_767_225_600_000));
+        for config in &configs {
+            assert!(crate::normalize::config(config).is_ok());
+        }
+    }
+
+    #[test]
+    fn problems_name_line_and_rule() {
+        for (from, to, line, text) in [
+            ("percent: '12.5'", "percent: '12.555'", 8, "two decimals"),
+            (
+                "percent: '12.5'",
+                "percent: '12.5', amount: 3",
+                5,
+                "either percent or amount (F1)",
+            ),
+            ("key: ada", "key: ada, colour: red", 12, "colour"),
+            (
+                "partner: ada, from",
+                "partner: eve, from",
+                14,
+                "no partner \"eve\" (C6)",
+            ),
+            ("'2026-01-01T00:00:00Z'", "'yesterday'", 14, "from: not RFC 3339"),
+            ("id: acme", "id: Acme Inc", 2, "a-z 0-9"),
+            ("https://acme", "ftp://acme", 12, "http"),
+        ] {
+            let problems = parse(&FILE.replace(from, to)).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].message.contains(text), "{problems:?}");
+            assert_eq!(problems[0].line, line, "{problems:?}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The whole pipeline without a server: requests in, ledger out.
+//!
+//! The same functions as in the stages, called one after the other. It holds what the ledger of the real
+//! pipeline must equal on the same input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tributary_avro::{Click, Fact};
+
+use crate::engine::{Engine, Row, Verdict};
+use crate::fact::of_click;
+use crate::mail::MailKey;
+use crate::normalize::{self, Context, Outcome};
+use crate::requests::{self, Call, Directory, Record, Request, Signature};
+use crate::rules::{ProgramFile, Workspace};
+use crate::store::{MemoryStore, StoreError};
+use crate::tenant::Tenant;
+
+/// One line of a request file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// When the request arrives, RFC 3339.
+    pub at: jiff::Timestamp,
+    /// Upper case.
+    pub method: String,
+    /// Path with query.
+    pub path: String,
+    /// Header names in any case.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// JSON, or a text that is sent as it stands.
+    #[serde(default)]
+    pub body: serde_json::Value,
+}
+
+impl Line {
+    /// The body as it is sent.
+    pub fn bytes(&self) -> Vec<u8> {
+        match &self.body {
+            serde_json::Value::Null => Vec::new(),
+            serde_json::Value::String(text) => text.clone().into_bytes(),
+            json => json.to_string().into_bytes(),
+        }
+    }
+}
+
+/// What became of the requests.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Answers by status.
+    pub answers: BTreeMap<u16, u64>,
+    /// Refused requests: line number from 1, and why.
+    pub refused: Vec<(usize, String)>,
+    /// Dead letters: line number from 1, and why.
+    pub dead: Vec<(usize, String)>,
+    /// Events that state nothing that is read, by reason.
+    pub ignored: BTreeMap<&'static str, u64>,
+    /// Facts by verdict.
+    pub verdicts: BTreeMap<&'static str, u64>,
+    /// Clicks accepted.
+    pub clicks: u64,
+}
+
+/// A pipeline in memory.
+pub struct Simulation {
+    directory: Directory,
+    settings: Workspace,
+    mail: MailKey,
+    engine: Engine,
+    store: MemoryStore,
+    clicks: BTreeMap<String, Click>,
+    waiting: BTreeMap<String, BTreeSet<Tenant>>,
+    net: BTreeMap<String, Row>,
+    report: Report,
+    lines: usize,
+}
+
+impl Simulation {
+    /// A pipeline to which the file was applied at `at`, UTC milliseconds.
+    pub fn new(file: &ProgramFile, mail: MailKey, at: i64) -> Result<Self, StoreError> {
+        let store = MemoryStore::default();
+        let mut simulation = Self {
+            directory: Directory::from_program(file),
+            settings: file.workspace.clone(),
+            mail,
+            engine: Engine::open(&store)?,
+            store,
+            clicks: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            net: BTreeMap::new(),
+            report: Report::default(),
+            lines: 0,
+        };
+        for config in file.configs(at) {
+            let outcome = normalize::config(&config);
+            simulation.take(outcome)?;
+        }
+        simulation.settle()?;
+        Ok(simulation)
+    }
+
+    /// Takes one request, and gives the answer's status and body.
+    pub fn request(&mut self, line: &Line) -> Result<(u16, String), StoreError> {
+        self.lines += 1;
+        let (path, query) = line
+            .path
+            .split_once('?')
+            .map_or((line.path.as_str(), None), |(p, q)| (p, Some(q)));
+        let header = |name: &str| {
+            line.headers
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_str())
+        };
+        let body = line.bytes();
+        // The same line in the same place gets the same IDs.
+        let digest = Sha256::new()
+            .chain_update(self.lines.to_be_bytes())
+            .chain_update(&body)
+            .finalize();
+        let random = digest
+            .first_chunk::<8>()
+            .map(|b| u64::from_be_bytes(*b))
+            .unwrap_or_default();
+        let request = Request {
+            method: &line.method,
+            path,
+            query,
+            host: header("host")
+                .unwrap_or_else(|| self.settings.domains.first().map_or("localhost", String::as_str)),
+            header: &header,
+            body: &body,
+            remote_ip: None,
+        };
+        let call = Call {
+            at: line.at.as_millisecond(),
+            random,
+            signature: Signature::NotNeeded,
+            visitor_secret: &[],
+        };
+        let (status, body, records) = match requests::handle(&request, &self.directory, &call) {
+            Ok(accepted) => (accepted.response.status, accepted.response.body, accepted.records),
+            Err(error) => {
+                self.report.refused.push((self.lines, error.to_string()));
+                (error.status, error.to_string(), Vec::new())
+            }
+        };
+        *self.report.answers.entry(status).or_default() += 1;
+        for record in records {
+            self.record(record)?;
+        }
+        self.settle()?;
+        Ok((status, body))
+    }
+
+    fn record(&mut self, record: Record) -> Result<(), StoreError> {
+        let context = Context {
+            settings: Some(&self.settings),
+            mail: &self.mail,
+        };
+        let outcome = match record {
+            Record::Click(click) => return self.click(click),
+            Record::Track(track) => normalize::track(&track, &context),
+            Record::StripeEvent(event) => normalize::stripe(&event, &context),
+        };
+        self.take(outcome)
+    }
+
+    fn take(&mut self, outcome: Result<Outcome, normalize::Rejection>) -> Result<(), StoreError> {
+        match outcome {
+            Ok(Outcome::Facts(facts)) => facts.iter().try_for_each(|fact| self.fact(fact)),
+            Ok(Outcome::Ignored(why)) => {
+                *self.report.ignored.entry(why).or_default() += 1;
+                Ok(())
+            }
+            Err(rejection) => {
+                self.report.dead.push((self.lines, rejection.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    /// The join: a fact that names a click brings the click's fact, now or when the click comes.
+    fn fact(&mut self, fact: &Fact) -> Result<(), StoreError> {
+        if let Some(id) = normalize::claimed_click(fact) {
+            let tenant = Tenant::new(fact.workspace.as_str(), fact.mode.as_str());
+            match self
+                .clicks
+                .get(id)
+                .filter(|click| click.workspace == tenant.workspace)
+            {
+                Some(click) => {
+                    let click = of_click(click, &tenant);
+                    self.apply(&click)?;
+                }
+                None => drop(self.waiting.entry(id.to_owned()).or_default().insert(tenant)),
+            }
+        }
+        self.apply(fact)
+    }
+
+    fn click(&mut self, click: Click) -> Result<(), StoreError> {
+        self.report.clicks += 1;
+        let waiting = self.waiting.remove(&click.id).unwrap_or_default();
+        for tenant in waiting
+            .into_iter()
+            .filter(|tenant| tenant.workspace == click.workspace)
+        {
+            self.apply(&of_click(&click, &tenant))?;
+        }
+        self.clicks.entry(click.id.clone()).or_insert(click);
+        Ok(())
+    }
+
+    fn apply(&mut self, fact: &Fact) -> Result<(), StoreError> {
+        let verdict = match self.engine.apply(&mut self.store, fact)? {
+            Verdict::Applied => "applied",
+            Verdict::Held => "held",
+            Verdict::Duplicate => "duplicate",
+            Verdict::Rejected(reason) => {
+                self.report.dead.push((self.lines, reason.to_owned()));
+                "rejected"
+            }
+        };
+        *self.report.verdicts.entry(verdict).or_default() += 1;
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        loop {
+            let settled = self.engine.settle(&mut self.store, 1000)?;
+            for row in settled.rows {
+                match row.op() {
+                    tributary_avro::Op::Assert => drop(self.net.insert(row.id().to_owned(), row)),
+                    tributary_avro::Op::Retract => drop(self.net.remove(row.id())),
+                }
+            }
+            if !settled.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The net ledger, by time and entry ID.
+    pub fn ledger(&self) -> Vec<&Row> {
+        let mut rows: Vec<&Row> = self.net.values().collect();
+        rows.sort_by_key(|row| (row.at(), row.id()));
+        rows
+    }
+
+    /// What became of the requests so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+}
