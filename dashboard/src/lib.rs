@@ -1,1 +1,46 @@
+//! The read side: JSON over HTTP from ClickHouse, and one embedded page for people.
+//!
+//! ```text
+//!   request ─► scope (workspace, mode) ─► parameters ─► one SQL statement ─► JSON
+//!                                     period, filters      net state only
+//! ```
+//!
+//! It writes nothing, keeps nothing between requests and knows no rule of attribution: what it answers is a sum over
+//! ledger rows. It checks no token; bind it to loopback (the default) or put something that does in front of it.
+//!
+//! Invariant: every number is the net state, Σ sign × value, so retractions are never seen, and a series, summed, is
+//! the count of the same question.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
 
+mod analytics;
+mod conversion_record;
+mod database;
+mod dimensions;
+mod error;
+mod events;
+mod filters;
+mod funnel;
+mod health;
+mod overview;
+mod page;
+mod parameters;
+mod payments;
+mod period;
+mod period_request;
+mod record;
+mod routes;
+mod scope;
+mod server;
+mod statement;
+mod sums;
+
+pub use database::ClickHouseConfig;
+pub use server::{DashboardConfig, MetricsText, run, serve};

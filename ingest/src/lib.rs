@@ -1,1 +1,165 @@
+//! The ingest edge: HTTP in, Kafka out.
+//!
+//! ```text
+//!   HTTP ──► service ──► domain::requests::handle ──► journal (acks=all) ──► answer
+//!                              ▲ directory
+//!   topic config ──► feed ─────┘
+//! ```
+//!
+//! It keeps no state of its own and knows no business rule: those are in `tributary-domain`. It does not
+//! spool: while Kafka is away, API calls and webhooks are answered 503 and redirects redirect.
+//! Invariant: answered 2xx or 3xx means acknowledged by all in-sync replicas, redirects counted in
+//! `edge_unacknowledged_clicks_total` excepted.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
 
+mod body;
+mod click_writer;
+mod clock;
+mod config;
+mod feed;
+mod journal;
+mod secrets;
+mod service;
+mod state;
+mod telemetry;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use config::{IngestConfig, KafkaConfig};
+pub use feed::ConfigReader;
+pub use journal::Encoders;
+pub use service::Render;
+
+use service::{Acceptor, Edge};
+
+/// An edge that holds its port and does not answer yet.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    edge: Arc<Edge>,
+    read_config: ConfigReader,
+}
+
+/// Takes the port and makes the producer. `render` gives the text of `/metrics`.
+pub async fn bind(
+    config: IngestConfig,
+    encoders: Encoders,
+    read_config: ConfigReader,
+    render: Render,
+) -> anyhow::Result<Bound> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen on {}", config.listen))?;
+    let edge = Edge {
+        state: Arc::default(),
+        journal: journal::Journal::new(&config, encoders)?,
+        secrets: secrets::Secrets::new(config.secrets_dir.clone()),
+        telemetry: telemetry::Telemetry::new(),
+        clock: clock::Clock::new()?,
+        render,
+        config,
+    };
+    Ok(Bound {
+        address: listener.local_addr()?,
+        listener,
+        edge: Arc::new(edge),
+        read_config,
+    })
+}
+
+/// Binds and serves until `shutdown`.
+pub async fn run(
+    config: IngestConfig,
+    encoders: Encoders,
+    read_config: ConfigReader,
+    render: Render,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    bind(config, encoders, read_config, render)
+        .await?
+        .serve(shutdown)
+        .await
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`; then accepts nothing more, finishes what is in flight and flushes.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        let Self {
+            listener,
+            address,
+            edge,
+            read_config,
+        } = self;
+        let state = Arc::clone(&edge.state);
+        let feed = std::thread::Builder::new()
+            .name("config-feed".to_owned())
+            .spawn({
+                let (kafka, state) = (edge.config.kafka.clone(), Arc::clone(&state));
+                move || feed::run(&kafka, read_config, &state)
+            })?;
+        tracing::info!(%address, "the edge listens");
+
+        let (stopping, stopped) = oneshot::channel();
+        let signal = {
+            let state = Arc::clone(&state);
+            async move {
+                shutdown.await;
+                state.stopped.store(true, Relaxed);
+                stopping.send(()).ok();
+            }
+        };
+        // Small answers must not wait for the client's next packet.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+        });
+        let limit = edge.config.shutdown_timeout;
+        let serving = axum::serve(listener, Acceptor(Arc::clone(&edge)))
+            .with_graceful_shutdown(signal)
+            .into_future();
+        let overdue = async {
+            // An error means that serving ended first.
+            if stopped.await.is_ok() {
+                tokio::time::sleep(limit).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = serving => ended.context("serve")?,
+            () = overdue => tracing::warn!("requests in flight did not end in time"),
+        }
+        state.stopped.store(true, Relaxed);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = edge.journal.flush(edge.config.acknowledgement_timeout) {
+                tracing::warn!(%error, "flush");
+            }
+            feed.join().ok();
+        })
+        .await
+        .context("shutdown")?;
+        Ok(())
+    }
+}

@@ -32,7 +32,11 @@ impl DataDir {
         fs::create_dir_all(root.join("logs")).with_context(|| format!("cannot create {}", root.display()))?;
         let root = fs::canonicalize(root)?;
         let lock = lock(&root)?;
-        let dir = Self { root, _lock: lock, processes: Mutex::default() };
+        let dir = Self {
+            root,
+            _lock: lock,
+            processes: Mutex::default(),
+        };
         let left: BTreeMap<String, Identity> = dir.read("pids.json")?.unwrap_or_default();
         for (name, identity) in left {
             if process::end_leftover(identity)? {
@@ -59,7 +63,10 @@ impl DataDir {
     }
 
     pub(crate) fn started(&self, name: &str, identity: Identity) -> Result<()> {
-        let mut processes = self.processes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut processes = self
+            .processes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         processes.insert(name.to_owned(), identity);
         self.write("pids.json", &*processes)
     }
@@ -85,7 +92,12 @@ impl DataDir {
 
 fn lock(root: &Path) -> Result<File> {
     let path = root.join("lock");
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -97,7 +109,9 @@ fn lock(root: &Path) -> Result<File> {
                 owner.trim()
             );
         }
-        Err(TryLockError::Error(error)) => return Err(error).context(format!("cannot lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            return Err(error).context(format!("cannot lock {}", path.display()));
+        }
     }
     file.set_len(0)?;
     write!(file, "{}", std::process::id())?;
@@ -114,7 +128,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = DataDir::open(root.path()).unwrap();
         let message = DataDir::open(root.path()).map(|_| ()).unwrap_err().to_string();
-        assert!(message.contains(&format!("process {}:", std::process::id())), "{message}");
+        assert!(
+            message.contains(&format!("process {}:", std::process::id())),
+            "{message}"
+        );
         drop(first);
         DataDir::open(root.path()).map(|_| ()).unwrap();
     }

@@ -24,13 +24,21 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The directory of `name` at `version`, filled by `fill` where it is not there yet. `what` is shown to the person.
 fn cached(name: &str, version: &str, what: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let cache = cache_root()?;
-    let ready = cache.join(format!("{name}-{version}"));
+    cached_in(&cache_root()?, &format!("{name}-{version}"), what, fill)
+}
+
+fn cached_in(
+    cache: &Path,
+    entry: &str,
+    what: &str,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let ready = cache.join(entry);
     if ready.is_dir() {
         return Ok(ready);
     }
-    fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let lock = File::create(cache.join(format!("{name}-{version}.lock")))?;
+    fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
+    let lock = File::create(cache.join(format!("{entry}.lock")))?;
     if lock.try_lock().is_err() {
         eprintln!("waiting: another process is fetching {what}");
         lock.lock()?;
@@ -38,7 +46,7 @@ fn cached(name: &str, version: &str, what: &str, fill: impl FnOnce(&Path) -> Res
     if ready.is_dir() {
         return Ok(ready);
     }
-    let unfinished = cache.join(format!("{name}-{version}.unfinished"));
+    let unfinished = cache.join(format!("{entry}.unfinished"));
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)?;
     }
@@ -82,7 +90,9 @@ fn digest<D: Digest>(path: &Path) -> Result<String> {
     let mut buffer = vec![0_u8; 1 << 20];
     loop {
         let read = file.read(&mut buffer)?;
-        let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else { break };
+        let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
         hasher.update(chunk);
     }
     Ok(hex::encode(hasher.finalize()))
@@ -90,8 +100,43 @@ fn digest<D: Digest>(path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::digest;
+    use super::{cached_in, digest};
     use sha2::Sha256;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_failed_download_leaves_nothing_that_looks_complete() {
+        let cache = tempfile::tempdir().unwrap();
+        let broken = cached_in(cache.path(), "x-1", "x", |dir| {
+            std::fs::write(dir.join("half"), "")?;
+            anyhow::bail!("the line broke")
+        });
+        assert!(format!("{:#}", broken.unwrap_err()).contains("the line broke"));
+        assert!(!cache.path().join("x-1").exists());
+        let ready = cached_in(cache.path(), "x-1", "x", |dir| {
+            Ok(std::fs::write(dir.join("whole"), "")?)
+        })
+        .unwrap();
+        assert!(ready.join("whole").exists() && !ready.join("half").exists());
+    }
+
+    #[test]
+    fn several_at_once_fetch_once() {
+        let cache = tempfile::tempdir().unwrap();
+        let fetches = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let fill = |_: &std::path::Path| {
+                        fetches.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    };
+                    assert!(cached_in(cache.path(), "y-1", "y", fill).unwrap().is_dir());
+                });
+            }
+        });
+        assert_eq!(fetches.into_inner(), 1);
+    }
 
     #[test]
     fn digest_of_a_known_text() {

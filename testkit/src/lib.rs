@@ -38,7 +38,12 @@
 //! one live owner.
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
 )]
 
 mod clickhouse;
@@ -60,4 +65,5 @@ pub use ports::free_port;
 pub use process::Server;
 pub use servers::{Kind, Options, Servers};
 pub use shared::{Endpoints, TEST_SERVERS_ENV, shared};
+pub use tributary_clickhouse_loader::clickhouse_server_main;
 pub use wait::eventually;

@@ -34,7 +34,11 @@ pub(crate) fn is_free(port: u16) -> bool {
 
 fn outgoing_range_start() -> u16 {
     let range = std::fs::read_to_string(RANGE_FILE).unwrap_or_default();
-    range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768)
+    range
+        .split_whitespace()
+        .next()
+        .and_then(|low| low.parse().ok())
+        .unwrap_or(32_768)
 }
 
 #[cfg(test)]

@@ -9,18 +9,19 @@ use std::fs::{self, OpenOptions};
 use std::future::Future;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::DataDir;
 
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const READY_ANSWER: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) type ReadyCheck = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
@@ -49,9 +50,14 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(plan: Plan, data: Arc<DataDir>) -> Result<Self> {
-        let server = Self { plan, data, child: Mutex::new(None) };
-        server.launch().await?;
+    /// Starts the process; it is not ready before [`Self::wait_ready`] says so.
+    pub(crate) fn spawn(plan: Plan, data: Arc<DataDir>) -> Result<Self> {
+        let server = Self {
+            plan,
+            data,
+            child: Mutex::new(None),
+        };
+        server.launch()?;
         Ok(server)
     }
 
@@ -114,7 +120,8 @@ impl Server {
     /// When it does not come back; the message holds the end of its log.
     pub async fn restart(&self) -> Result<()> {
         self.stop().await?;
-        self.launch().await
+        self.launch()?;
+        self.wait_ready().await
     }
 
     /// Asks for a clean end without waiting for it.
@@ -138,7 +145,7 @@ impl Server {
         }
     }
 
-    async fn launch(&self) -> Result<()> {
+    fn launch(&self) -> Result<()> {
         let log = self.data.log(&self.plan.name);
         let child = spawn(self.command(&log)?).with_context(|| format!("cannot start {}", self.plan.name))?;
         let identity = identity_of(child.id());
@@ -146,24 +153,42 @@ impl Server {
         if let Some(identity) = identity {
             self.data.started(&self.plan.name, identity)?;
         }
-        let end = Instant::now() + self.plan.ready_within;
+        Ok(())
+    }
+
+    /// Returns when the server answers.
+    pub(crate) async fn wait_ready(&self) -> Result<()> {
+        let Plan {
+            name,
+            ready,
+            ready_within,
+            ..
+        } = &self.plan;
+        let end = Instant::now() + *ready_within;
         loop {
-            let checked = tokio::time::timeout(Duration::from_secs(5), (self.plan.ready)()).await;
-            if matches!(checked, Ok(Ok(()))) && self.pid().is_some() {
-                return Ok(());
-            }
-            if self.pid().is_none() {
-                bail!("{} ended while starting; {}", self.plan.name, log_tail(&log));
+            let checked = tokio::time::timeout(READY_ANSWER, ready()).await;
+            let running = self.pid().is_some();
+            let error = match checked {
+                Ok(Ok(())) if running => return Ok(()),
+                Ok(Ok(())) => anyhow!("another program answers on its port"),
+                Ok(Err(error)) => error,
+                Err(_) => anyhow!("no answer within {READY_ANSWER:?}"),
+            };
+            let tail = || log_tail(&self.data.log(name));
+            if !running {
+                bail!("{name} ended while starting; {}", tail());
             }
             if Instant::now() >= end {
-                let last = checked.map_or_else(|_| "no answer".to_owned(), |r| r.map_or_else(|e| e.to_string(), |()| String::new()));
-                bail!("{} is not ready after {:?} ({last}); {}", self.plan.name, self.plan.ready_within, log_tail(&log));
+                bail!(
+                    "{name} is not ready after {ready_within:?} ({error:#}); {}",
+                    tail()
+                );
             }
             tokio::time::sleep(POLL * 2).await;
         }
     }
 
-    fn command(&self, log: &PathBuf) -> Result<Command> {
+    fn command(&self, log: &Path) -> Result<Command> {
         let output = OpenOptions::new().create(true).append(true).open(log)?;
         let mut command = Command::new("setpriv");
         command
@@ -180,7 +205,9 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
-        let Some(pid) = self.pid() else { bail!("{} is not running", self.plan.name) };
+        let Some(pid) = self.pid() else {
+            bail!("{} is not running", self.plan.name)
+        };
         send_signal(pid, signal)
     }
 
@@ -236,7 +263,10 @@ pub(crate) fn identity_of(pid: u32) -> Option<Identity> {
 /// The shell's own `kill`: always there, and no unsafe code of ours.
 fn send_signal(pid: u32, signal: &str) -> Result<()> {
     let script = format!("kill -{signal} {pid}");
-    let status = Command::new("/bin/sh").args(["-c", &script]).stderr(Stdio::null()).status()?;
+    let status = Command::new("/bin/sh")
+        .args(["-c", &script])
+        .stderr(Stdio::null())
+        .status()?;
     if !status.success() {
         bail!("cannot send SIG{signal} to process {pid}");
     }
@@ -261,9 +291,11 @@ fn spawn(command: Command) -> io::Result<Child> {
     answer.recv().map_err(|_| gone())?
 }
 
-fn log_tail(log: &PathBuf) -> String {
+fn log_tail(log: &Path) -> String {
     const LINES: usize = 15;
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let mut lines: Vec<&str> = text.lines().rev().take(LINES).collect();
     lines.reverse();
     format!("the end of {}:\n{}", log.display(), lines.join("\n"))
@@ -290,7 +322,8 @@ mod tests {
     #[tokio::test]
     async fn killed_restarted_stopped_and_dropped() {
         let root = tempfile::tempdir().unwrap();
-        let server = Server::start(plan(&["sleep", "600"]), data(&root)).await.unwrap();
+        let server = Server::spawn(plan(&["sleep", "600"]), data(&root)).unwrap();
+        server.wait_ready().await.unwrap();
         let first = server.pid().unwrap();
         server.kill9().await.unwrap();
         assert_eq!(server.pid(), None);
@@ -312,7 +345,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut plan = plan(&["sh", "-c", "echo the reason; exit 3"]);
         plan.ready = Box::new(|| Box::pin(async { bail!("never") }));
-        let error = Server::start(plan, data(&root)).await.map(|_| ()).unwrap_err();
+        let server = Server::spawn(plan, data(&root)).unwrap();
+        let error = server.wait_ready().await.unwrap_err();
         assert!(error.to_string().contains("the reason"), "{error}");
     }
 
@@ -320,7 +354,13 @@ mod tests {
     async fn what_a_dead_owner_left_is_ended() {
         let mut left = Command::new("sleep").arg("600").spawn().unwrap();
         let identity = identity_of(left.id()).unwrap();
-        assert!(!end_leftover(Identity { started: identity.started + 1, ..identity }).unwrap());
+        assert!(
+            !end_leftover(Identity {
+                started: identity.started + 1,
+                ..identity
+            })
+            .unwrap()
+        );
         assert!(end_leftover(identity).unwrap());
         left.wait().unwrap();
     }

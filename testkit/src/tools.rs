@@ -14,9 +14,13 @@ pub(crate) fn java() -> Result<()> {
         bail!("Java {OLDEST_JAVA} or newer is needed for Kafka and the schema registry; {advice}");
     };
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let version = java_major(&text)
-        .with_context(|| format!("`java -version` says nothing that looks like a version: {text}; {advice}"))?;
-    ensure!(version >= OLDEST_JAVA, "Java {OLDEST_JAVA} or newer is needed, this is Java {version}; {advice}");
+    let version = java_major(&text).with_context(|| {
+        format!("`java -version` says nothing that looks like a version: {text}; {advice}")
+    })?;
+    ensure!(
+        version >= OLDEST_JAVA,
+        "Java {OLDEST_JAVA} or newer is needed, this is Java {version}; {advice}"
+    );
     Ok(())
 }
 
@@ -53,7 +57,11 @@ fn java_major(text: &str) -> Option<u32> {
     let mut parts = version.split(['.', '-', '+', '_']);
     let first: u32 = parts.next()?.parse().ok()?;
     // Up to Java 8 versions read 1.8.0.
-    if first == 1 { parts.next()?.parse().ok() } else { Some(first) }
+    if first == 1 {
+        parts.next()?.parse().ok()
+    } else {
+        Some(first)
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +83,9 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named_with_its_package() {
-        let message = present("no-such-program", "some-package", "test").unwrap_err().to_string();
+        let message = present("no-such-program", "some-package", "test")
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("no-such-program") && message.contains("apt-get install some-package"));
     }
 }

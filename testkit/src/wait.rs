@@ -59,12 +59,19 @@ mod tests {
             Ok(())
         });
         let message = format!("{:#}", never.await.unwrap_err());
-        assert!(message.contains("the moon") && message.contains("still dark"), "{message}");
+        assert!(
+            message.contains("the moon") && message.contains("still dark"),
+            "{message}"
+        );
     }
 
     #[tokio::test]
     async fn a_check_that_hangs_does_not_hang_the_test() {
-        let hung = eventually("an answer", Duration::from_millis(30), std::future::pending::<anyhow::Result<()>>);
+        let hung = eventually(
+            "an answer",
+            Duration::from_millis(30),
+            std::future::pending::<anyhow::Result<()>>,
+        );
         assert!(hung.await.is_err());
     }
 }

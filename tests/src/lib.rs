@@ -1,1 +1,5 @@
+//! Helpers that several end-to-end tests share.
+
+pub mod counting;
+pub mod stages;
 

@@ -59,6 +59,11 @@ pub fn keys(fact: &Fact) -> Keys {
                 .filter(|(_, id)| !id.is_empty())
                 .map(|(kind, id)| format!("{kind}:{id}")),
         );
+        // Rule B1a: a customer without external ID has the Stripe customer ID as one.
+        if external_id.is_empty() && !stripe.is_empty() {
+            keys.case
+                .push(format!("ext:{}", stripe.rsplit('/').next().unwrap_or_default()));
+        }
     }
     if !subscription.is_empty() {
         keys.case.push(format!("sub:{subscription}"));

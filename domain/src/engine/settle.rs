@@ -245,17 +245,15 @@ fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<
     })
 }
 
-/// External ID, else Stripe customer ID, else guest hash: the first by text, so that order does not matter.
+/// The seller's own ID, else the Stripe customer ID, else a guest hash: the first by text, so that order
+/// does not matter.
 fn customer(case: &Case) -> String {
-    let first = |kind: &str| case.keys.iter().find_map(|key| key.strip_prefix(kind));
-    if let Some(external) = first("ext:") {
-        external.to_owned()
-    } else if let Some(stripe) = first("cus:") {
-        stripe.rsplit('/').next().unwrap_or_default().to_owned()
-    } else {
-        first("mail:")
-            .map(|hash| format!("guest_{}", hash.get(..12).unwrap_or(hash)))
-            .unwrap_or_default()
+    let external = || case.keys.iter().filter_map(|key| key.strip_prefix("ext:"));
+    let named = external().find(|id| !id.starts_with("cus_")).or_else(|| external().next());
+    let guest = || case.keys.iter().find_map(|key| key.strip_prefix("mail:"));
+    match named {
+        Some(id) => id.to_owned(),
+        None => guest().map(|hash| format!("guest_{}", hash.get(..12).unwrap_or(hash))).unwrap_or_default(),
     }
 }
 

@@ -77,6 +77,10 @@ pub enum Signature<'a> {
 
 /// What must be acknowledged before the answer is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the largest variant is nearly every record: a box would cost each click an allocation"
+)]
 pub enum Record {
     /// For topic clicks.
     Click(Click),

@@ -105,7 +105,8 @@ mod tests {
         let late = sign(BODY, b"s", 1_700_000_000 - 301);
         let early = sign(BODY, b"s", 1_700_000_000 + 301);
         let edge = sign(BODY, b"s", 1_700_000_000 - 300);
-        let cases: [(&str, &str, &[&str], Result<(), SignatureError>); 13] = [
+        type Case<'a> = (&'a str, &'a str, &'a [&'a str], Result<(), SignatureError>);
+        let cases: [Case<'_>; 13] = [
             ("good", &good, &["s"], Ok(())),
             ("second secret", &good, &["r", "s"], Ok(())),
             ("one of two signatures", &rotated, &["s"], Ok(())),

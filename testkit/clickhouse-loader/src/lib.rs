@@ -45,8 +45,12 @@ fn run<A: AsRef<OsStr>>(library: &Path, args: &[A]) -> Result<(), String> {
     // SAFETY: both symbols have these C signatures in chdb 26.7 (declared in its own chdb.h).
     let (query_cmdline, result_error) = unsafe {
         (
-            loaded.get::<QueryCmdline>(b"chdb_query_cmdline\0").map_err(|error| error.to_string())?,
-            loaded.get::<ResultError>(b"chdb_result_error\0").map_err(|error| error.to_string())?,
+            loaded
+                .get::<QueryCmdline>(b"chdb_query_cmdline\0")
+                .map_err(|error| error.to_string())?,
+            loaded
+                .get::<ResultError>(b"chdb_result_error\0")
+                .map_err(|error| error.to_string())?,
         )
     };
     // SAFETY: argv is a null-terminated array of argc valid C strings that live until the call returns.

@@ -11,5 +11,7 @@ fn main() {
         exit(2);
     };
     let args: Vec<OsString> = args.collect();
-    exit(tributary_clickhouse_loader::clickhouse_server_main(&library, &args));
+    exit(tributary_clickhouse_loader::clickhouse_server_main(
+        &library, &args,
+    ));
 }

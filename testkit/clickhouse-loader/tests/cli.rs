@@ -4,7 +4,9 @@ use std::process::Command;
 
 #[test]
 fn a_missing_library_is_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_tributary-clickhouse-loader")).arg("/nowhere/libchdb.so").output();
+    let output = Command::new(env!("CARGO_BIN_EXE_tributary-clickhouse-loader"))
+        .arg("/nowhere/libchdb.so")
+        .output();
     let output = output.unwrap_or_else(|error| unreachable!("the loader did not start: {error}"));
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();

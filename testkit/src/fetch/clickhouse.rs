@@ -21,22 +21,32 @@ pub(crate) fn clickhouse_library() -> Result<PathBuf> {
         "the local ClickHouse is pinned for Linux on x86_64 only: on this machine use docker compose, \
          or give the address of a ClickHouse server"
     );
-    cached("clickhouse", VERSION, &format!("ClickHouse {VERSION} with npm (178 MB)"), |dir| {
-        tools::present("npm", "npm", "fetch ClickHouse")?;
-        tools::present("tar", "tar", "unpack ClickHouse")?;
-        let mut npm = Command::new("npm");
-        npm.args(["pack", "--silent", "--ignore-scripts", "--pack-destination", "."]);
-        npm.arg(format!("{PACKAGE}@{VERSION}"));
-        let printed = tools::run(&mut npm, dir)?;
-        let name = printed.lines().last().context("npm pack named no file")?.trim();
-        let archive = dir.join(name);
-        let actual = digest::<Sha512>(&archive)?;
-        ensure!(actual == SHA512, "the package has SHA-512 {actual}, expected {SHA512}");
-        let mut tar = Command::new("tar");
-        tar.arg("-xzf").arg(&archive).args(["--strip-components=1", "package/libchdb.so"]);
-        tools::run(&mut tar, dir)?;
-        std::fs::remove_file(&archive)?;
-        Ok(())
-    })
+    cached(
+        "clickhouse",
+        VERSION,
+        &format!("ClickHouse {VERSION} with npm (178 MB)"),
+        |dir| {
+            tools::present("npm", "npm", "fetch ClickHouse")?;
+            tools::present("tar", "tar", "unpack ClickHouse")?;
+            let mut npm = Command::new("npm");
+            npm.args(["pack", "--silent", "--ignore-scripts", "--pack-destination", "."]);
+            npm.arg(format!("{PACKAGE}@{VERSION}"));
+            let printed = tools::run(&mut npm, dir)?;
+            let name = printed.lines().last().context("npm pack named no file")?.trim();
+            let archive = dir.join(name);
+            let actual = digest::<Sha512>(&archive)?;
+            ensure!(
+                actual == SHA512,
+                "the package has SHA-512 {actual}, expected {SHA512}"
+            );
+            let mut tar = Command::new("tar");
+            tar.arg("-xzf")
+                .arg(&archive)
+                .args(["--strip-components=1", "package/libchdb.so"]);
+            tools::run(&mut tar, dir)?;
+            std::fs::remove_file(&archive)?;
+            Ok(())
+        },
+    )
     .map(|dir| dir.join("libchdb.so"))
 }

@@ -11,6 +11,7 @@ use sha2::Sha256;
 use super::{cached, digest};
 use crate::tools;
 
+const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1";
 const VERSION: &str = "4.1.2";
 const PINS: &str = include_str!("../../pins/kafka.sha256");
 /// slf4j-simple writes warnings to stderr, and so into the server's log file.
@@ -28,16 +29,27 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 /// The directory with the broker's jars.
 pub(crate) fn kafka_jars() -> Result<PathBuf> {
     tools::java()?;
-    cached("kafka", VERSION, &format!("Apache Kafka {VERSION} with Maven (54 MB)"), |dir| {
-        tools::present("mvn", "maven", "fetch Kafka from Maven Central")?;
-        fs::write(dir.join("pom.xml"), POM.replace("@VERSION@", VERSION))?;
-        let mut maven = Command::new("mvn");
-        // -C: a file that does not match the repository's checksum is an error, not a warning.
-        maven.args(["-q", "-B", "-C", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
-        maven.arg(format!("-DoutputDirectory={}", dir.join("libs").display()));
-        tools::run(&mut maven, dir)?;
-        check(&dir.join("libs"))
-    })
+    cached(
+        "kafka",
+        VERSION,
+        &format!("Apache Kafka {VERSION} with Maven (54 MB)"),
+        |dir| {
+            tools::present("mvn", "maven", "fetch Kafka from Maven Central")?;
+            fs::write(dir.join("pom.xml"), POM.replace("@VERSION@", VERSION))?;
+            let mut maven = Command::new("mvn");
+            // -C: a file that does not match the repository's checksum is an error, not a warning.
+            maven.args([
+                "-q",
+                "-B",
+                "-C",
+                &format!("{PLUGIN}:copy-dependencies"),
+                "-DincludeScope=runtime",
+            ]);
+            maven.arg(format!("-DoutputDirectory={}", dir.join("libs").display()));
+            tools::run(&mut maven, dir)?;
+            check(&dir.join("libs"))
+        },
+    )
     .map(|dir| dir.join("libs"))
 }
 
@@ -51,12 +63,21 @@ fn check(libs: &Path) -> Result<()> {
     for entry in fs::read_dir(libs)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let expected = pinned.get(name.as_str()).with_context(|| format!("unexpected file {name}"))?;
+        let expected = pinned
+            .get(name.as_str())
+            .with_context(|| format!("unexpected file {name}"))?;
         let actual = digest::<Sha256>(&entry.path())?;
-        ensure!(actual == *expected, "{name} has SHA-256 {actual}, expected {expected}");
+        ensure!(
+            actual == *expected,
+            "{name} has SHA-256 {actual}, expected {expected}"
+        );
         found += 1;
     }
-    ensure!(found == pinned.len(), "only {found} of {} jars arrived", pinned.len());
+    ensure!(
+        found == pinned.len(),
+        "only {found} of {} jars arrived",
+        pinned.len()
+    );
     Ok(())
 }
 

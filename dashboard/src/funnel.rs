@@ -1,0 +1,249 @@
+//! `GET /funnel`: clicks → leads → sales with drop-off, breakdown and the median time to convert.
+//!
+//! Two bases. `period` counts what happened in the period: clicks, leads by quantity, first sales of customers
+//! (renewals are told apart as `recurringSales`). `cohort` takes the clicks of the period and asks what became of
+//! them, whenever: each step counts clicks, so no step exceeds the one before that implies it.
+//!
+//! Invariant: only attributed, standing conversions count, whatever was retracted on the way.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use clickhouse::Row;
+use serde::Deserialize;
+use serde_json::{Map, Value as JsonValue, json};
+
+use crate::analytics::{dimensions as name_group, resolve};
+use crate::database::Database;
+use crate::dimensions::{Column, GROUPINGS, Grouping};
+use crate::error::ApiError;
+use crate::filters::{Attribution, Filters};
+use crate::parameters::Parameters;
+use crate::period::{Interval, Period};
+use crate::period_request::PeriodRequest;
+use crate::record::standing;
+use crate::scope::{SCOPE, Scope};
+use crate::server::Application;
+use crate::statement::{Statement, Value};
+use crate::sums::{Event, Question, Sums, dimensions};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Basis {
+    Period,
+    Cohort,
+}
+
+/// What became of clicks: counted in clicks, times in milliseconds after the click.
+#[derive(Clone, Debug, Default, Row, Deserialize)]
+struct Outcome {
+    dimensions: Vec<String>,
+    leads: i64,
+    sales: i64,
+    amount: i64,
+    to_lead: i64,
+    to_sale: i64,
+}
+
+#[derive(Default)]
+struct Group {
+    sums: Sums,
+    all_sales: i64,
+    outcome: Outcome,
+}
+
+pub async fn funnel(
+    State(application): State<Application>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<JsonValue>, ApiError> {
+    let database = &application.database;
+    let mut parameters = Parameters::new(pairs);
+    let bases = [("period", Basis::Period), ("cohort", Basis::Cohort)];
+    let basis = parameters.choice("basis", &bases)?.unwrap_or(Basis::Period);
+    let known: Vec<(&str, &Grouping)> = GROUPINGS
+        .iter()
+        .map(|grouping| (grouping.name, grouping))
+        .collect();
+    let grouping = parameters.choice("groupBy", &known)?;
+    let filters = Filters::take(&mut parameters, Attribution::Attributed)?;
+    let request = PeriodRequest::take(&mut parameters, Interval::Days(30))?;
+    let scope = Scope::take(&mut parameters, database).await?;
+    parameters.finish()?;
+    let period = resolve(request, &scope, database).await?;
+
+    let asked = Asked {
+        database,
+        scope: &scope,
+        period: &period,
+        filters: &filters,
+        basis,
+    };
+    // Medians do not add up, so the total is asked for by itself.
+    let total = asked.groups(&[]).await?.into_values().next().unwrap_or_default();
+    let mut answer = describe(&total, basis);
+    answer.insert(
+        "basis".to_owned(),
+        json!(if basis == Basis::Period {
+            "period"
+        } else {
+            "cohort"
+        }),
+    );
+    answer.insert("start".to_owned(), json!(period.text(period.start())));
+    answer.insert("end".to_owned(), json!(period.text(period.end())));
+    if let Some(grouping) = grouping {
+        let mut groups: Vec<_> = asked.groups(grouping.fields).await?.into_iter().collect();
+        groups.sort_by_key(|(_, group)| std::cmp::Reverse((group.sums.clicks, group.sums.amount)));
+        let groups = groups.into_iter().map(|(values, group)| {
+            let mut row = name_group(grouping, &values);
+            row.extend(describe(&group, basis));
+            JsonValue::Object(row)
+        });
+        answer.insert("groupBy".to_owned(), json!(grouping.name));
+        answer.insert("groups".to_owned(), groups.collect());
+    }
+    Ok(Json(JsonValue::Object(answer)))
+}
+
+fn describe(group: &Group, basis: Basis) -> Map<String, JsonValue> {
+    let Group {
+        sums,
+        all_sales,
+        outcome,
+    } = group;
+    let clicks = sums.clicks;
+    let (leads, sales, amount) = match basis {
+        Basis::Period => (sums.leads, sums.sales, sums.amount),
+        Basis::Cohort => (outcome.leads, outcome.sales, outcome.amount),
+    };
+    let mut steps = vec![
+        json!({"step": "clicks", "count": clicks, "conversionRate": null, "overallRate": rate(clicks, clicks), "dropOff": null}),
+        step("leads", leads, clicks, clicks),
+        step("sales", sales, leads, clicks),
+    ];
+    if let Some(JsonValue::Object(step)) = steps.last_mut() {
+        step.insert("saleAmount".to_owned(), json!(amount));
+        if basis == Basis::Period {
+            step.insert("recurringSales".to_owned(), json!(all_sales - sums.sales));
+        }
+    }
+    let seconds = |count: i64, time: i64| {
+        if count > 0 {
+            json!(time / 1000)
+        } else {
+            JsonValue::Null
+        }
+    };
+    let mut answer = Map::new();
+    answer.insert("steps".to_owned(), JsonValue::Array(steps));
+    answer.insert(
+        "medianSecondsToConvert".to_owned(),
+        json!({"lead": seconds(outcome.leads, outcome.to_lead), "sale": seconds(outcome.sales, outcome.to_sale)}),
+    );
+    answer
+}
+
+fn step(name: &str, count: i64, before: i64, first: i64) -> JsonValue {
+    json!({
+        "step": name,
+        "count": count,
+        "conversionRate": rate(count, before),
+        "overallRate": rate(count, first),
+        "dropOff": (before - count).max(0),
+    })
+}
+
+/// A share with four decimals; none of nothing.
+fn rate(part: i64, whole: i64) -> JsonValue {
+    if whole <= 0 {
+        return JsonValue::Null;
+    }
+    json!((part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
+}
+
+struct Asked<'a> {
+    database: &'a Database,
+    scope: &'a Scope,
+    period: &'a Period,
+    filters: &'a Filters,
+    basis: Basis,
+}
+
+impl Asked<'_> {
+    async fn groups(
+        &self,
+        columns: &[(&'static str, Column)],
+    ) -> Result<BTreeMap<Vec<String>, Group>, ApiError> {
+        let ask = |event, new_sales_only| Question {
+            scope: self.scope,
+            period: self.period,
+            filters: self.filters,
+            event,
+            buckets: false,
+            columns,
+            new_sales_only,
+        };
+        let (first, all) = (ask(Event::Composite, true), ask(Event::Sales, false));
+        let (first, all, outcomes) = tokio::try_join!(
+            first.ask(self.database),
+            all.ask(self.database),
+            self.database.rows::<Outcome>("funnel", self.outcomes(columns)),
+        )?;
+        let mut groups: BTreeMap<Vec<String>, Group> = BTreeMap::new();
+        for sums in first {
+            let group = groups.entry(sums.dimensions.clone()).or_default();
+            group.sums = sums;
+        }
+        for sums in all {
+            groups.entry(sums.dimensions).or_default().all_sales = sums.sales;
+        }
+        for outcome in outcomes {
+            let group = groups.entry(outcome.dimensions.clone()).or_default();
+            group.outcome = outcome;
+        }
+        Ok(groups)
+    }
+
+    /// By click, its first lead and its first sale.
+    fn outcomes(&self, columns: &[(&'static str, Column)]) -> Statement {
+        let (time, counted) = match self.basis {
+            // A renewal in the period is no conversion of the click that once led to it.
+            Basis::Period => ("at", "sale_type != 'recurring'"),
+            Basis::Cohort => ("clicked_at", "1"),
+        };
+        let condition = format!(
+            "{SCOPE} AND {time} >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+             AND {time} < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+             AND click_id != '' AND kind IN ('lead', 'sale'){}",
+            self.filters.on_conversions()
+        );
+        let sql = format!(
+            "SELECT dimensions,
+                    toInt64(countIf(click.leads > 0)) AS leads,
+                    toInt64(countIf(click.sales > 0)) AS sales,
+                    sum(click.amount) AS amount,
+                    quantileExactLowIf(0.5)(lead_at - clicked, click.leads > 0) AS to_lead,
+                    quantileExactLowIf(0.5)(sale_at - clicked, click.sales > 0) AS to_sale
+             FROM (
+                SELECT {dimensions} AS dimensions,
+                       any(toUnixTimestamp64Milli(clicked_at)) AS clicked,
+                       countIf(kind = 'lead') AS leads,
+                       countIf(kind = 'sale' AND {counted}) AS sales,
+                       sumIf(raw.amount, kind = 'sale') AS amount,
+                       minIf(toUnixTimestamp64Milli(at), kind = 'lead') AS lead_at,
+                       minIf(toUnixTimestamp64Milli(at), kind = 'sale' AND {counted}) AS sale_at
+                FROM conversions AS raw
+                WHERE {standing}
+                GROUP BY click_id, dimensions
+             ) AS click
+             GROUP BY dimensions",
+            dimensions = dimensions(columns, false),
+            standing = standing("conversions", &condition),
+        );
+        Statement::new(sql)
+            .with_all(self.scope.values())
+            .with_all(self.filters.values())
+            .with("start", Value::Integer(self.period.start()))
+            .with("end", Value::Integer(self.period.end()))
+    }
+}

@@ -1,0 +1,173 @@
+//! `GET /overview`: the figures on top of the page, with the period before and with revenue that nobody earned.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use clickhouse::Row;
+use serde::Deserialize;
+use serde_json::{Value as JsonValue, json};
+
+use crate::analytics::{figures, resolve};
+use crate::error::ApiError;
+use crate::filters::{Attribution, Filters};
+use crate::parameters::Parameters;
+use crate::period::{Interval, Period};
+use crate::period_request::PeriodRequest;
+use crate::scope::{SCOPE, Scope, workspaces};
+use crate::server::Application;
+use crate::statement::{Statement, Value};
+use crate::sums::{Event, Question, Sums, within};
+
+#[derive(Row, Deserialize, Default)]
+struct Machines {
+    bots: i64,
+    duplicates: i64,
+}
+
+#[derive(Row, Deserialize)]
+struct Reason {
+    reason: String,
+    sales: i64,
+    amount: i64,
+}
+
+#[derive(Row, Deserialize, Default)]
+struct Money {
+    currency: String,
+    refunds: i64,
+    refunded: i64,
+    commission: i64,
+}
+
+pub async fn overview(
+    State(application): State<Application>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<JsonValue>, ApiError> {
+    let database = &application.database;
+    let mut parameters = Parameters::new(pairs);
+    let filters = Filters::take(&mut parameters, Attribution::Attributed)?;
+    let request = PeriodRequest::take(&mut parameters, Interval::Days(30))?;
+    let scope = Scope::take(&mut parameters, database).await?;
+    parameters.finish()?;
+    let period = resolve(request, &scope, database).await?;
+    let before = period.before();
+    let ask = |period| Question {
+        scope: &scope,
+        period,
+        filters: &filters,
+        event: Event::Composite,
+        buckets: false,
+        columns: &[],
+        new_sales_only: false,
+    };
+    let (current, previous) = (ask(&period), ask(&before));
+    let about = |sql: String| {
+        Statement::new(sql)
+            .with_all(scope.values())
+            .with_all(filters.values())
+            .with("start", Value::Integer(period.start()))
+            .with("end", Value::Integer(period.end()))
+    };
+    let (current, previous, machines, reasons, money) = tokio::try_join!(
+        current.ask(database),
+        previous.ask(database),
+        database.rows::<Machines>("machines", about(machines(&filters))),
+        database.rows::<Reason>("unattributed", about(unattributed(&filters))),
+        database.rows::<Money>("money", about(money(&filters))),
+    )?;
+    let current = current.into_iter().next().unwrap_or_default();
+    let machines = machines.into_iter().next().unwrap_or_default();
+    let money = money.into_iter().next().unwrap_or_default();
+    Ok(Json(answer(
+        &period,
+        &current,
+        previous.first(),
+        &machines,
+        &reasons,
+        &money,
+    )))
+}
+
+fn answer(
+    period: &Period,
+    current: &Sums,
+    previous: Option<&Sums>,
+    machines: &Machines,
+    reasons: &[Reason],
+    money: &Money,
+) -> JsonValue {
+    let lost: i64 = reasons.iter().map(|row| row.amount).sum();
+    let mut answer = figures(current);
+    let rest = json!({
+        "start": period.text(period.start()),
+        "end": period.text(period.end()),
+        "currency": money.currency,
+        "bots": machines.bots,
+        "duplicates": machines.duplicates,
+        "refunds": money.refunds,
+        "refundAmount": money.refunded,
+        "commission": money.commission,
+        "totalAmount": current.amount + lost,
+        "netAmount": current.amount + lost - money.refunded,
+        "unattributed": {
+            "sales": reasons.iter().map(|row| row.sales).sum::<i64>(),
+            "saleAmount": lost,
+            "reasons": reasons.iter()
+                .map(|row| json!({"reason": row.reason, "sales": row.sales, "saleAmount": row.amount}))
+                .collect::<Vec<_>>(),
+        },
+        "previous": figures(previous.unwrap_or(&Sums::default())),
+    });
+    if let JsonValue::Object(rest) = rest {
+        answer.extend(rest);
+    }
+    JsonValue::Object(answer)
+}
+
+fn machines(filters: &Filters) -> String {
+    format!(
+        "SELECT toInt64(countIf(bot != '')) AS bots, toInt64(countIf(bot = '' AND duplicate_of != '')) AS duplicates
+         FROM clicks WHERE {SCOPE} AND {}{}",
+        within(false),
+        filters.on_clicks()
+    )
+}
+
+/// Sales that nobody earned. A filter on a partner or link leaves none, since these have neither.
+fn unattributed(filters: &Filters) -> String {
+    format!(
+        "SELECT toString(raw.reason) AS reason, toInt64(sum(sign)) AS sales, sum(sign * raw.amount) AS amount
+         FROM conversions AS raw WHERE {SCOPE} AND {} AND kind = 'sale' AND attributed_by IN ('', 'none'){}
+         GROUP BY reason HAVING sales != 0 OR amount != 0 ORDER BY amount DESC, reason",
+        within(false),
+        filters.on_refunds()
+    )
+}
+
+fn money(filters: &Filters) -> String {
+    let time = within(false);
+    let condition = format!("{SCOPE} AND {time}{}", filters.on_refunds());
+    let commissions = format!("{SCOPE} AND {time}{}", filters.on_commissions());
+    format!(
+        "SELECT max(part.currency) AS currency, sum(part.refunds) AS refunds, sum(part.refunded) AS refunded,
+                sum(part.commission) AS commission
+         FROM (
+            SELECT max(toString(raw.currency)) AS currency, toInt64(sum(sign)) AS refunds,
+                   sum(sign * raw.amount) AS refunded, toInt64(0) AS commission
+            FROM refunds AS raw WHERE {condition}
+            UNION ALL
+            SELECT '', toInt64(0), toInt64(0), sum(sign * raw.amount) FROM commissions AS raw WHERE {commissions}
+            UNION ALL
+            SELECT max(toString(raw.currency)), toInt64(0), toInt64(0), toInt64(0)
+            FROM conversions AS raw WHERE {condition} AND kind = 'sale'
+         ) AS part"
+    )
+}
+
+/// `GET /workspaces`: what there is to look at.
+pub async fn list_workspaces(State(application): State<Application>) -> Result<Json<JsonValue>, ApiError> {
+    let workspaces = workspaces(&application.database).await?;
+    let rows = workspaces
+        .into_iter()
+        .map(|(id, modes)| json!({"id": id, "modes": modes}));
+    Ok(Json(rows.collect()))
+}

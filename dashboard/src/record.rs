@@ -1,0 +1,260 @@
+//! Ledger rows as JSON: what an event list and a payment look-up show of a click, refund or commission.
+//!
+//! Invariant: only standing rows are read: asserted, and not taken back.
+
+use clickhouse::Row;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::period::utc_text;
+
+/// The condition of rows that stand: `condition` and no retraction of the same revision under `condition`.
+///
+/// An assertion and its retraction carry the same dimensions and times, so one condition serves both.
+pub fn standing(table: &str, condition: &str) -> String {
+    format!(
+        "{condition} AND sign = 1 AND (id, revision) NOT IN
+            (SELECT id, revision FROM {table} WHERE {condition} AND sign = -1)"
+    )
+}
+
+const DIMENSIONS: [&str; 25] = [
+    "click_id",
+    "link_id",
+    "domain",
+    "key",
+    "url",
+    "partner_id",
+    "program_id",
+    "group_id",
+    "coupon",
+    "trigger",
+    "country",
+    "region",
+    "city",
+    "continent",
+    "device",
+    "browser",
+    "os",
+    "referer",
+    "referer_url",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "customer",
+];
+
+/// The dimension columns as one array; for clicks with what clicks lack as empty text.
+pub fn dimensions(clicks: bool) -> String {
+    let names: Vec<&str> = DIMENSIONS
+        .iter()
+        .map(|name| match *name {
+            "click_id" if clicks => "id",
+            "coupon" | "customer" if clicks => "''",
+            name => name,
+        })
+        .collect();
+    format!("CAST([{}] AS Array(String)) AS dimensions", names.join(", "))
+}
+
+pub fn dimension<'a>(values: &'a [String], name: &str) -> &'a str {
+    let position = DIMENSIONS.iter().position(|known| *known == name);
+    position
+        .and_then(|position| values.get(position))
+        .map_or("", String::as_str)
+}
+
+/// The click part of an event, in Dub's shape; null for a conversion without one.
+pub fn click(values: &[String], clicked_ms: i64) -> Value {
+    let get = |name| dimension(values, name);
+    if get("click_id").is_empty() {
+        return Value::Null;
+    }
+    json!({
+        "id": get("click_id"),
+        "timestamp": utc_text(clicked_ms),
+        "url": get("url"),
+        "country": get("country"),
+        "region": get("region"),
+        "city": get("city"),
+        "continent": get("continent"),
+        "device": get("device"),
+        "browser": get("browser"),
+        "os": get("os"),
+        "trigger": get("trigger"),
+        "referer": get("referer"),
+        "refererUrl": get("referer_url"),
+        "qr": get("trigger") == "qr",
+        "utm_source": get("utm_source"),
+        "utm_medium": get("utm_medium"),
+        "utm_campaign": get("utm_campaign"),
+        "utm_term": get("utm_term"),
+        "utm_content": get("utm_content"),
+    })
+}
+
+pub fn link(values: &[String]) -> Value {
+    let get = |name| dimension(values, name);
+    if get("link_id").is_empty() {
+        return Value::Null;
+    }
+    json!({
+        "id": get("link_id"),
+        "domain": get("domain"),
+        "key": get("key"),
+        "shortLink": format!("https://{}/{}", get("domain"), get("key")),
+        "url": get("url"),
+        "partnerId": get("partner_id"),
+        "programId": get("program_id"),
+    })
+}
+
+/// Who has the credit; null for nobody.
+pub fn partner(values: &[String]) -> Value {
+    let get = |name| dimension(values, name);
+    if get("partner_id").is_empty() {
+        return Value::Null;
+    }
+    json!({"id": get("partner_id"), "programId": get("program_id"), "groupId": get("group_id")})
+}
+
+pub fn text_or_null(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { json!(text) }
+}
+
+pub fn parsed(explanation: &str) -> Value {
+    serde_json::from_str(explanation).unwrap_or_else(|_| text_or_null(explanation))
+}
+
+/// A click as stored.
+#[derive(Row, Deserialize)]
+pub struct ClickRow {
+    at_ms: i64,
+    dimensions: Vec<String>,
+}
+
+impl ClickRow {
+    pub fn columns() -> String {
+        format!("toUnixTimestamp64Milli(at) AS at_ms, {}", dimensions(true))
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "event": "click",
+            "timestamp": utc_text(self.at_ms),
+            "click": click(&self.dimensions, self.at_ms),
+            "link": link(&self.dimensions),
+            "partner": partner(&self.dimensions),
+        })
+    }
+}
+
+/// A refund, dispute or credit note that stands.
+#[derive(Row, Deserialize)]
+pub struct RefundRow {
+    id: String,
+    kind: String,
+    at_ms: i64,
+    object: String,
+    pub conversion_id: String,
+    status: String,
+    reason: String,
+    pub amount: i64,
+    currency: String,
+    original_amount: i64,
+    original_currency: String,
+    commission: i64,
+    clicked_ms: i64,
+    dimensions: Vec<String>,
+    explanation: String,
+}
+
+impl RefundRow {
+    pub fn columns() -> String {
+        format!(
+            "id, kind, toUnixTimestamp64Milli(at) AS at_ms, object, conversion_id, status, reason, amount, currency,
+             original_amount, original_currency, commission, toUnixTimestamp64Milli(clicked_at) AS clicked_ms, {},
+             explanation",
+            dimensions(false)
+        )
+    }
+
+    pub fn event(&self) -> Value {
+        json!({
+            "event": "refund",
+            "timestamp": utc_text(self.at_ms),
+            "eventId": self.id,
+            "refund": self.full(),
+            "click": click(&self.dimensions, self.clicked_ms),
+            "link": link(&self.dimensions),
+            "partner": partner(&self.dimensions),
+            "coupon": text_or_null(dimension(&self.dimensions, "coupon")),
+            "customer": {"externalId": dimension(&self.dimensions, "customer")},
+        })
+    }
+
+    pub fn full(&self) -> Value {
+        json!({
+            "id": self.id,
+            "kind": self.kind,
+            "timestamp": utc_text(self.at_ms),
+            "object": self.object,
+            "conversionId": text_or_null(&self.conversion_id),
+            "status": self.status,
+            "reason": text_or_null(&self.reason),
+            "amount": self.amount,
+            "currency": self.currency,
+            "originalAmount": self.original_amount,
+            "originalCurrency": self.original_currency,
+            "commission": self.commission,
+            "explanation": parsed(&self.explanation),
+        })
+    }
+}
+
+/// A commission that stands.
+#[derive(Row, Deserialize)]
+pub struct CommissionRow {
+    id: String,
+    kind: String,
+    at_ms: i64,
+    conversion_id: String,
+    refund_id: String,
+    pub amount: i64,
+    currency: String,
+    state: String,
+    due_ms: i64,
+    reward_id: String,
+    reason: String,
+    payout_id: String,
+    partner_id: String,
+    explanation: String,
+}
+
+impl CommissionRow {
+    pub fn columns() -> &'static str {
+        "id, kind, toUnixTimestamp64Milli(at) AS at_ms, conversion_id, refund_id, amount, currency, state,
+         toUnixTimestamp64Milli(due_at) AS due_ms, reward_id, reason, payout_id, partner_id, explanation"
+    }
+
+    pub fn full(&self) -> Value {
+        json!({
+            "id": self.id,
+            "kind": self.kind,
+            "timestamp": utc_text(self.at_ms),
+            "conversionId": text_or_null(&self.conversion_id),
+            "refundId": text_or_null(&self.refund_id),
+            "partnerId": text_or_null(&self.partner_id),
+            "amount": self.amount,
+            "currency": self.currency,
+            "state": self.state,
+            "dueAt": utc_text(self.due_ms),
+            "rewardId": text_or_null(&self.reward_id),
+            "reason": text_or_null(&self.reason),
+            "payoutId": text_or_null(&self.payout_id),
+            "explanation": parsed(&self.explanation),
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Which path is answered by what.
+//!
+//! Invariant: a path of the interface that this version does not serve answers 501, any other 404, both with the
+//! error body.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, Uri};
+use axum::routing::get;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::error::ApiError;
+use crate::server::Application;
+use crate::{analytics, events, funnel, health, overview, page, payments};
+
+/// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
+const NOT_OFFERED: [&str; 17] = [
+    "links",
+    "partners",
+    "commissions",
+    "customers",
+    "openapi.json",
+    "tags",
+    "folders",
+    "domains",
+    "track",
+    "tracking",
+    "qr",
+    "tokens",
+    "programs",
+    "payouts",
+    "bounties",
+    "coupons",
+    "embed-tokens",
+];
+
+pub fn router(application: Application) -> Router {
+    Router::new()
+        .route("/analytics", get(analytics::analytics))
+        .route("/events", get(events::events))
+        .route("/events/stream", get(not_offered))
+        .route("/funnel", get(funnel::funnel))
+        .route("/overview", get(overview::overview))
+        .route("/workspaces", get(overview::list_workspaces))
+        .route("/payments/{id}", get(payments::payment))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .merge(page::router())
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Duration::from_secs(30),
+        ))
+        .with_state(application)
+}
+
+async fn not_offered(uri: Uri) -> ApiError {
+    ApiError::NotOffered(format!("{} is not offered by this version", uri.path()))
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    let first = uri.path().split('/').nth(1).unwrap_or_default();
+    if NOT_OFFERED.contains(&first) {
+        return not_offered(uri).await;
+    }
+    ApiError::NotFound(format!("there is nothing at {}", uri.path()))
+}
+
+async fn wrong_method(uri: Uri) -> ApiError {
+    ApiError::MethodNotAllowed(format!("{} can only be read: use GET", uri.path()))
+}

@@ -1,0 +1,97 @@
+//! Starting and stopping the HTTP server.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::database::{ClickHouseConfig, Database};
+use crate::routes;
+
+/// Renders the process's metrics as Prometheus text; the process owns the recorder, not this role.
+#[derive(Clone, Default)]
+pub struct MetricsText(Option<Arc<dyn Fn() -> String + Send + Sync>>);
+
+impl MetricsText {
+    /// Metrics as `render` gives them at each scrape.
+    pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(render)))
+    }
+
+    pub(crate) fn render(&self) -> String {
+        self.0.as_ref().map(|render| render()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for MetricsText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsText")
+    }
+}
+
+/// What the role needs to know.
+#[derive(Clone, Debug)]
+pub struct DashboardConfig {
+    /// Address to listen on. No token is checked: anything but loopback shows the figures to whoever reaches it.
+    pub listen: SocketAddr,
+    /// Where the ledger is.
+    pub clickhouse: ClickHouseConfig,
+    /// What `/metrics` answers; empty by default.
+    pub metrics: MetricsText,
+}
+
+impl Default for DashboardConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            clickhouse: ClickHouseConfig::default(),
+            metrics: MetricsText::default(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Application {
+    pub database: Database,
+    pub metrics: MetricsText,
+}
+
+/// Listens and answers until `shutdown` resolves; requests in flight are finished.
+///
+/// # Errors
+/// When the address cannot be bound or the listener fails.
+pub async fn run(
+    config: DashboardConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("the dashboard cannot listen on {}", config.listen))?;
+    serve(listener, config, shutdown).await
+}
+
+/// As [`run`], on a listener that is bound already (`config.listen` is not used).
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    config: DashboardConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "the dashboard checks no token: everybody who reaches this address reads all figures");
+    }
+    tracing::info!(%address, "dashboard is listening");
+    let application = Application {
+        database: Database::new(&config.clickhouse),
+        metrics: config.metrics,
+    };
+    axum::serve(listener, routes::router(application))
+        .with_graceful_shutdown(shutdown)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! Reading a request body up to a limit. A body of one frame, which most are, is not copied.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use futures::StreamExt as _;
+use tributary_domain::requests::{ApiError, Code};
+
+/// The body, or why there is none.
+pub(crate) async fn read(body: Body, limit: usize, wait: Duration) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ApiError::too_large(limit));
+    }
+    let mut frames = body.into_data_stream();
+    // Most bodies came with their head: those need no timer.
+    let reading = &mut pin!(collect(&mut frames, limit));
+    match futures::poll!(&mut *reading) {
+        Poll::Ready(result) => result,
+        Poll::Pending => tokio::time::timeout(wait, reading)
+            .await
+            .unwrap_or_else(|_| Err(ApiError::new(Code::BadRequest, "the body did not come in time"))),
+    }
+}
+
+async fn collect(frames: &mut BodyDataStream, limit: usize) -> Result<Bytes, ApiError> {
+    let mut whole = Bytes::new();
+    let mut parts: Vec<u8> = Vec::new();
+    while let Some(frame) = frames.next().await {
+        let frame = frame
+            .map_err(|_| ApiError::new(Code::BadRequest, "the body ended before its announced length"))?;
+        if whole.len() + parts.len() + frame.len() > limit {
+            return Err(ApiError::too_large(limit));
+        }
+        if parts.is_empty() && whole.is_empty() {
+            whole = frame;
+        } else {
+            parts.extend_from_slice(&std::mem::take(&mut whole));
+            parts.extend_from_slice(&frame);
+        }
+    }
+    Ok(if parts.is_empty() { whole } else { parts.into() })
+}

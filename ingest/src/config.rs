@@ -1,0 +1,86 @@
+//! Settings of one edge process, with their defaults. Values come from the caller; nothing is read here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the edge.
+#[derive(Debug, Clone)]
+pub struct IngestConfig {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The broker.
+    pub kafka: KafkaConfig,
+    /// Stripe's webhook secrets: `<dir>/<workspace>/<any name>`, each file one secret.
+    pub secrets_dir: Option<PathBuf>,
+    /// Salts the visitor's hash; the same for all edges of an installation. None: clicks carry no visitor.
+    pub visitor_secret: Option<Vec<u8>>,
+    /// X-Forwarded-For of peers with a loopback or private address is believed.
+    pub trust_private_proxies: bool,
+    /// How long API calls and webhooks wait for Kafka before they are answered 503.
+    pub acknowledgement_timeout: Duration,
+    /// How long a redirect waits for Kafka before it redirects all the same.
+    pub redirect_timeout: Duration,
+    /// Requests between their body and their acknowledgement; more are answered 503.
+    pub max_in_flight: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub shutdown_timeout: Duration,
+}
+
+/// The broker and the names on it.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// `host:port,host:port`.
+    pub bootstrap: String,
+    /// librdkafka properties for producer and consumer alike (security and the like).
+    pub properties: BTreeMap<String, String>,
+    /// Stands before every topic name.
+    pub topic_prefix: String,
+}
+
+impl IngestConfig {
+    /// The defaults, for a broker.
+    pub fn new(listen: SocketAddr, bootstrap: impl Into<String>) -> Self {
+        Self {
+            listen,
+            kafka: KafkaConfig {
+                bootstrap: bootstrap.into(),
+                properties: BTreeMap::new(),
+                topic_prefix: String::new(),
+            },
+            secrets_dir: None,
+            visitor_secret: None,
+            trust_private_proxies: true,
+            acknowledgement_timeout: Duration::from_secs(5),
+            redirect_timeout: Duration::from_secs(1),
+            max_in_flight: 16_384,
+            body_timeout: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl KafkaConfig {
+    /// The full name of a topic.
+    pub fn topic(&self, topic: tributary_avro::Topic) -> String {
+        format!("{}{}", self.topic_prefix, topic.name())
+    }
+
+    pub(crate) fn client(&self) -> rdkafka::ClientConfig {
+        let mut client = rdkafka::ClientConfig::new();
+        client
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("reconnect.backoff.max.ms", "1000");
+        client
+    }
+
+    // Last, so that an operator's word holds.
+    pub(crate) fn with_properties(&self, client: &mut rdkafka::ClientConfig) {
+        for (name, value) in &self.properties {
+            client.set(name, value);
+        }
+    }
+}

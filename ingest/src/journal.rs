@@ -1,0 +1,195 @@
+//! The edge's way into Kafka: a record is appended when all in-sync replicas have it.
+//!
+//! Invariant: `append` says Ok only after the acknowledgement. After an error the record may still have
+//! landed; IDs make a repeat by the caller a record of its own, which later stages tell apart.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use tributary_avro::{Click, CodecError, Encoder, StripeEvent, Topic, Track};
+use tributary_domain::requests::Record;
+use tributary_domain::tenant::Tenant;
+
+use crate::click_writer::ClickWriter;
+use crate::config::{IngestConfig, KafkaConfig};
+
+/// Encoders of what the edge writes; the caller knows their schema IDs.
+pub struct Encoders {
+    /// For topic clicks.
+    pub click: Encoder<Click>,
+    /// For topic tracks.
+    pub track: Encoder<Track>,
+    /// For topic stripe.events.
+    pub stripe: Encoder<StripeEvent>,
+}
+
+/// Why a record is not known to be in Kafka.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    /// Its own fault: it will not fit a second time either.
+    #[error("encode: {0}")]
+    Encode(#[from] CodecError),
+    /// No acknowledgement, in time or at all.
+    #[error("kafka: {0}")]
+    Kafka(#[source] KafkaError),
+    /// The producer ended.
+    #[error("the producer has ended")]
+    Ended,
+    /// Too many wait already.
+    #[error("too many requests are in flight")]
+    InFlight,
+    /// Kafka may still take it.
+    #[error("kafka did not acknowledge in time")]
+    Timeout,
+}
+
+#[derive(Clone)]
+struct Logging;
+
+impl ClientContext for Logging {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => tracing::error!(facility, "librdkafka: {message}"),
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, "librdkafka: {message}"),
+            _ => tracing::debug!(facility, "librdkafka: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, "kafka: {reason}");
+    }
+}
+
+pub(crate) struct Journal {
+    producer: FutureProducer<Logging>,
+    clicks: ClickWriter,
+    track: Encoder<Track>,
+    tracks: String,
+    event: Encoder<StripeEvent>,
+    stripe: String,
+}
+
+impl Journal {
+    pub(crate) fn new(config: &IngestConfig, encoders: Encoders) -> anyhow::Result<Self> {
+        let kafka: &KafkaConfig = &config.kafka;
+        let mut client = kafka.client();
+        client
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "2097152")
+            // Gives up when the callers have: what is answered 503 does not pile up.
+            .set(
+                "message.timeout.ms",
+                config.acknowledgement_timeout.as_millis().to_string(),
+            )
+            .set(
+                "queue.buffering.max.messages",
+                (config.max_in_flight * 2).to_string(),
+            )
+            .set("queue.buffering.max.kbytes", "262144");
+        kafka.with_properties(&mut client);
+        let producer = client.create_with_context(Logging).context("kafka producer")?;
+        Ok(Self {
+            producer,
+            clicks: ClickWriter::new(encoders.click, kafka.topic(Topic::Clicks))?,
+            track: encoders.track,
+            tracks: kafka.topic(Topic::Tracks),
+            event: encoders.stripe,
+            stripe: kafka.topic(Topic::StripeEvents),
+        })
+    }
+
+    /// Sends a record on its way. Nothing is borrowed or kept: who waits holds the delivery only.
+    pub(crate) fn send(&self, record: &Record) -> Result<Delivery, AppendError> {
+        match record {
+            Record::Click(click) => {
+                let value = self.clicks.encode(click)?;
+                let headers = headers("click", &click.workspace, &click.mode);
+                self.produce(&self.clicks.topic, &click.id, &value, headers)
+            }
+            Record::Track(track) => {
+                let value = self.track.encode(track)?;
+                let key = Tenant::new(&track.workspace, &track.mode).key();
+                let headers = headers(&track.kind, &track.workspace, &track.mode);
+                self.produce(&self.tracks, &key, &value, headers)
+            }
+            Record::StripeEvent(event) => {
+                let value = self.event.encode(event)?;
+                let key = Tenant::new(&event.workspace, &event.mode).key();
+                let headers = headers(&event.event_type, &event.workspace, &event.mode);
+                self.produce(&self.stripe, &key, &value, headers)
+            }
+        }
+    }
+
+    fn produce(
+        &self,
+        topic: &str,
+        key: &str,
+        value: &[u8],
+        headers: OwnedHeaders,
+    ) -> Result<Delivery, AppendError> {
+        let record = FutureRecord::to(topic).key(key).payload(value).headers(headers);
+        // A full queue is an answer, not a reason to wait: memory stays bounded.
+        match self.producer.send_result(record) {
+            Ok(delivery) => Ok(Delivery(delivery)),
+            Err((error, _)) => Err(AppendError::Kafka(error)),
+        }
+    }
+
+    /// Waits until nothing is on its way, at most `wait`. Blocks.
+    pub(crate) fn flush(&self, wait: Duration) -> Result<(), KafkaError> {
+        self.producer.flush(wait)
+    }
+}
+
+/// A record on its way.
+pub(crate) struct Delivery(DeliveryFuture);
+
+impl Delivery {
+    /// Waits for the acknowledgement. Ends by itself about when the acknowledgement timeout passes: the
+    /// producer then gives the record up.
+    pub(crate) async fn acknowledged(self) -> Result<(), AppendError> {
+        match self.0.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err((error, _))) => Err(AppendError::Kafka(error)),
+            Err(_) => Err(AppendError::Ended),
+        }
+    }
+}
+
+impl AppendError {
+    /// The closed set of reasons in metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            AppendError::Encode(_) => "encode",
+            AppendError::Kafka(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => "queue_full",
+            AppendError::Kafka(_) => "kafka",
+            AppendError::Ended => "ended",
+            AppendError::InFlight => "in_flight",
+            AppendError::Timeout => "timeout",
+        }
+    }
+}
+
+fn headers(event_type: &str, workspace: &str, mode: &str) -> OwnedHeaders {
+    let header = |key, value| Header {
+        key,
+        value: Some(value),
+    };
+    OwnedHeaders::new_with_capacity(3)
+        .insert(header("event-type", event_type))
+        .insert(header("workspace", workspace))
+        .insert(header("mode", mode))
+}

@@ -1,0 +1,76 @@
+//! Metrics of the edge. Handles are made once: a request only adds to them.
+//!
+//! Label values come from closed sets; the recorder must be installed before the edge starts.
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use tributary_domain::requests::Route;
+
+/// The metrics of one route.
+pub(crate) struct RouteMetrics {
+    accepted: Counter,
+    refused: Counter,
+    failed: Counter,
+    pub seconds: Histogram,
+}
+
+impl RouteMetrics {
+    fn new(route: &'static str) -> Self {
+        let requests = |outcome| counter!("edge_requests_total", "route" => route, "outcome" => outcome);
+        Self {
+            accepted: requests("accepted"),
+            refused: requests("refused"),
+            failed: requests("failed"),
+            seconds: histogram!("edge_request_seconds", "route" => route),
+        }
+    }
+
+    pub(crate) fn count(&self, status: u16) {
+        match status {
+            ..400 => &self.accepted,
+            400..500 => &self.refused,
+            _ => &self.failed,
+        }
+        .increment(1);
+    }
+}
+
+pub(crate) struct Telemetry {
+    redirect: RouteMetrics,
+    click: RouteMetrics,
+    lead: RouteMetrics,
+    sale: RouteMetrics,
+    stripe: RouteMetrics,
+    other: RouteMetrics,
+    pub unacknowledged_clicks: Counter,
+    pub in_flight: Gauge,
+}
+
+impl Telemetry {
+    pub(crate) fn new() -> Self {
+        Self {
+            redirect: RouteMetrics::new("redirect"),
+            click: RouteMetrics::new("track_click"),
+            lead: RouteMetrics::new("track_lead"),
+            sale: RouteMetrics::new("track_sale"),
+            stripe: RouteMetrics::new("webhook_stripe"),
+            other: RouteMetrics::new("other"),
+            unacknowledged_clicks: counter!("edge_unacknowledged_clicks_total"),
+            in_flight: gauge!("edge_requests_in_flight"),
+        }
+    }
+
+    pub(crate) fn route(&self, route: Option<Route<'_>>) -> &RouteMetrics {
+        match route {
+            Some(Route::Redirect(_)) => &self.redirect,
+            Some(Route::TrackClick) => &self.click,
+            Some(Route::TrackLead) => &self.lead,
+            Some(Route::TrackSale) => &self.sale,
+            Some(Route::StripeWebhook(_)) => &self.stripe,
+            Some(Route::Preflight) | None => &self.other,
+        }
+    }
+
+    pub(crate) fn append_failed(&self, reason: &'static str) {
+        counter!("edge_append_failures_total", "reason" => reason).increment(1);
+    }
+}

@@ -1,0 +1,168 @@
+//! Settings of all workspaces, from the whole of topic `config`, read up to its end when they are needed.
+//!
+//! Invariant: a workspace is called unknown only after the topic was read to its end at that moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rdkafka::Message;
+use rdkafka::error::KafkaError;
+use tributary_avro::{Config, Topic};
+use tributary_domain::rules::Workspace;
+
+use super::NormalizeSettings;
+use crate::kafka::Settings;
+use crate::kafka::log::{LogError, LogReader, Range};
+use crate::registry::{DecodeFailure, SchemaDecoder};
+
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(100);
+
+pub(super) struct Workspaces {
+    topic: String,
+    partitions: i32,
+    limits: NormalizeSettings,
+    decoder: Arc<SchemaDecoder<Config>>,
+    known: RwLock<HashMap<String, Arc<Workspace>>>,
+    unknown: Mutex<HashMap<String, Instant>>,
+    source: Mutex<Source>,
+}
+
+struct Source {
+    reader: LogReader,
+    positions: Vec<i64>,
+    read: Option<Instant>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workspaces {
+    pub(super) fn new(
+        settings: &Settings,
+        limits: NormalizeSettings,
+        decoder: Arc<SchemaDecoder<Config>>,
+    ) -> Result<Self, KafkaError> {
+        // The number of partitions of `config` is fixed, see `kafka::admin`.
+        let partitions = crate::kafka::admin::Topics::default().partitions(Topic::Config);
+        Ok(Self {
+            topic: settings.topic(Topic::Config),
+            partitions,
+            limits,
+            decoder,
+            known: RwLock::default(),
+            unknown: Mutex::default(),
+            source: Mutex::new(Source {
+                reader: LogReader::new(settings)?,
+                positions: vec![0; usize::try_from(partitions).unwrap_or(1)],
+                read: None,
+            }),
+        })
+    }
+
+    /// The settings of a workspace, not much older than allowed; None if it is unknown even after waiting.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// If Kafka does not answer, or `stopped`.
+    pub(super) fn get(&self, id: &str, stopped: &dyn Fn() -> bool) -> Result<Option<Arc<Workspace>>, LogError> {
+        self.refresh(Duration::from_millis(self.limits.settings_age_ms), stopped)?;
+        if let Some(workspace) = self.known(id) {
+            return Ok(Some(workspace));
+        }
+        let refused = lock(&self.unknown).get(id).copied();
+        if refused.is_some_and(|at| at.elapsed() < UNKNOWN_FOR) {
+            return Ok(None);
+        }
+        let deadline = Instant::now() + Duration::from_millis(self.limits.unknown_workspace_ms);
+        loop {
+            self.refresh(Duration::ZERO, stopped)?;
+            if let Some(workspace) = self.known(id) {
+                return Ok(Some(workspace));
+            }
+            if Instant::now() >= deadline {
+                lock(&self.unknown).insert(id.to_owned(), Instant::now());
+                return Ok(None);
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<Workspace>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(id).cloned()
+    }
+
+    fn refresh(&self, age: Duration, stopped: &dyn Fn() -> bool) -> Result<(), LogError> {
+        let mut source = if age.is_zero() {
+            lock(&self.source)
+        } else {
+            // Somebody else is reading: what is known will do, unless nothing was ever read.
+            match self.source.try_lock() {
+                Ok(source) => source,
+                Err(_) if !self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty() => return Ok(()),
+                Err(_) => lock(&self.source),
+            }
+        };
+        if !age.is_zero() && source.read.is_some_and(|at| at.elapsed() < age) {
+            return Ok(());
+        }
+        let Source {
+            reader,
+            positions,
+            read,
+        } = &mut *source;
+        for (partition, position) in (0..self.partitions).zip(positions) {
+            let bounds = reader.stable(&self.topic, partition)?;
+            let range = Range {
+                topic: &self.topic,
+                partition,
+                from: (*position).max(bounds.start),
+                to: bounds.end,
+            };
+            reader.read(range, stopped, |message| {
+                self.learn(message.key().unwrap_or_default(), message.payload());
+                Ok::<(), LogError>(())
+            })?;
+            *position = (*position).max(bounds.end);
+        }
+        *read = Some(Instant::now());
+        Ok(())
+    }
+
+    fn learn(&self, key: &[u8], value: Option<&[u8]>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(value) = value else {
+            // A tombstone of the workspace itself: workspace/workspace/workspace.
+            let key = String::from_utf8_lossy(key);
+            if let [workspace, "workspace", _] = key.splitn(3, '/').collect::<Vec<_>>().as_slice() {
+                known.remove(*workspace);
+            }
+            return;
+        };
+        match self.decoder.decode_blocking(value) {
+            Ok(config) if config.kind != "workspace" => {}
+            Ok(config) if config.deleted => {
+                known.remove(&config.workspace);
+            }
+            Ok(config) => match serde_json::from_str::<Workspace>(&config.document) {
+                Ok(workspace) => {
+                    known.insert(config.workspace, Arc::new(workspace));
+                }
+                Err(error) => {
+                    tracing::warn!(workspace = config.workspace, %error, "settings that do not parse are ignored");
+                }
+            },
+            Err(DecodeFailure::Dead { reason, detail }) => {
+                tracing::warn!(reason, detail, "a record of config is ignored");
+            }
+            Err(DecodeFailure::Retry(why)) => {
+                // The cache holds every schema that this process writes itself; this one is newer.
+                tracing::warn!(why, "a record of config cannot be read while the registry is away");
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One contract for the store in memory and the store on disk, and what only the disk can do.
+
+use proptest::prelude::*;
+use tributary_domain::store::MemoryStore;
+
+use super::*;
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("tributary-store-{name}-{}-{count}", std::process::id()));
+        std::fs::remove_dir_all(&dir).ok();
+        Self(dir)
+    }
+
+    fn open(&self) -> DiskStore {
+        DiskStore::open(&self.0, 1, Limits::default()).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn contract(store: &mut dyn Store) {
+    assert_eq!(store.get(b"a").unwrap(), None);
+    store.put(b"a", vec![1]);
+    store.put(b"ab", vec![2]);
+    store.put(b"ac", vec![3]);
+    store.put(b"b", vec![4]);
+    assert_eq!(store.get(b"ab").unwrap(), Some(vec![2]));
+    let keys = |entries: Vec<Entry>| entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!(keys(store.scan(b"a", b"", 9).unwrap()), [&b"a"[..], b"ab", b"ac"]);
+    assert_eq!(keys(store.scan(b"a", b"ab", 9).unwrap()), [b"ab", b"ac"]);
+    assert_eq!(keys(store.scan(b"a", b"", 2).unwrap()), [&b"a"[..], b"ab"]);
+    assert_eq!(keys(store.scan(b"", b"", 9).unwrap()).len(), 4);
+    assert_eq!(keys(store.scan(b"c", b"", 9).unwrap()).len(), 0);
+    store.delete(b"ab");
+    store.put(b"ac", vec![]);
+    assert_eq!(store.get(b"ab").unwrap(), None);
+    assert_eq!(store.get(b"ac").unwrap(), Some(vec![]));
+    assert_eq!(keys(store.scan(b"a", b"", 9).unwrap()), [&b"a"[..], b"ac"]);
+    store.delete(b"never there");
+}
+
+#[test]
+fn memory_keeps_the_contract() {
+    contract(&mut MemoryStore::default());
+}
+
+#[test]
+fn disk_keeps_the_contract() {
+    let scratch = Scratch::new("contract");
+    contract(&mut scratch.open());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(Vec<u8>, Vec<u8>),
+    Delete(Vec<u8>),
+    Commit,
+    Discard,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = || proptest::collection::vec(b'a'..b'd', 1..4);
+    let value = proptest::collection::vec(any::<u8>(), 0..4);
+    proptest::collection::vec(
+        prop_oneof![
+            6 => (key(), value).prop_map(|(key, value)| Step::Put(key, value)),
+            3 => key().prop_map(Step::Delete),
+            1 => Just(Step::Commit),
+            1 => Just(Step::Discard),
+            1 => Just(Step::Reopen),
+        ],
+        1..60,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    // The model is two memory stores: what is committed, and what is visible.
+    #[test]
+    fn disk_does_what_memory_does(steps in steps()) {
+        let scratch = Scratch::new("model");
+        let mut disk = scratch.open();
+        let (mut committed, mut visible) = (MemoryStore::default(), MemoryStore::default());
+        for step in steps {
+            match step {
+                Step::Put(key, value) => {
+                    disk.put(&key, value.clone());
+                    visible.put(&key, value);
+                }
+                Step::Delete(key) => {
+                    disk.delete(&key);
+                    visible.delete(&key);
+                }
+                Step::Commit => {
+                    disk.commit(b"p").unwrap();
+                    committed = visible.clone();
+                }
+                Step::Discard => {
+                    disk.discard();
+                    visible = committed.clone();
+                }
+                Step::Reopen => {
+                    drop(disk);
+                    disk = scratch.open();
+                    visible = committed.clone();
+                }
+            }
+            let own = |entries: Vec<Entry>| {
+                entries.into_iter().filter(|(key, _)| key.first() != Some(&RESERVED)).collect::<Vec<_>>()
+            };
+            for (prefix, from, limit) in [(&b""[..], &b""[..], 100), (b"a", b"", 100), (b"b", b"bb", 2), (b"", b"c", 3)] {
+                prop_assert_eq!(
+                    own(disk.scan(prefix, from, limit + 2).unwrap()).into_iter().take(limit).collect::<Vec<_>>(),
+                    visible.scan(prefix, from, limit).unwrap()
+                );
+            }
+            for key in [&b"a"[..], b"ab", b"ccc"] {
+                prop_assert_eq!(disk.get(key).unwrap(), visible.get(key).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn position_and_data_are_written_together_or_not_at_all() {
+    let scratch = Scratch::new("position");
+    let mut store = scratch.open();
+    assert_eq!(store.position().unwrap(), None);
+    store.put(b"k", vec![1]);
+    store.commit(b"one").unwrap();
+    store.put(b"k", vec![2]);
+    drop(store);
+    let store = scratch.open();
+    assert_eq!(store.position().unwrap(), Some(b"one".to_vec()));
+    assert_eq!(store.get(b"k").unwrap(), Some(vec![1]));
+}
+
+#[test]
+fn another_format_starts_empty() {
+    let scratch = Scratch::new("format");
+    let mut store = scratch.open();
+    store.put(b"k", vec![1]);
+    store.commit(b"one").unwrap();
+    drop(store);
+    let store = DiskStore::open(&scratch.0, 2, Limits::default()).unwrap();
+    assert_eq!(store.position().unwrap(), None);
+    assert_eq!(store.get(b"k").unwrap(), None);
+}
+
+#[test]
+fn a_damaged_store_is_deleted() {
+    let scratch = Scratch::new("damaged");
+    let mut store = scratch.open();
+    store.put(b"k", vec![1]);
+    store.commit(b"one").unwrap();
+    drop(store);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&scratch.0).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::write(&path, b"this is no database").unwrap();
+            files += 1;
+        }
+    }
+    assert!(files > 0);
+    let store = scratch.open();
+    assert_eq!(store.position().unwrap(), None);
+}
+
+#[test]
+fn a_wiped_store_is_empty_and_usable() {
+    let scratch = Scratch::new("wiped");
+    let mut store = scratch.open();
+    store.put(b"k", vec![1]);
+    store.commit(b"one").unwrap();
+    store.put(b"l", vec![1]);
+    store.wipe().unwrap();
+    assert_eq!((store.position().unwrap(), store.pending()), (None, 0));
+    store.put(b"k", vec![2]);
+    store.commit(b"two").unwrap();
+    drop(store);
+    assert_eq!(scratch.open().get(b"k").unwrap(), Some(vec![2]));
+}

@@ -1,0 +1,152 @@
+//! Several sinks, sleeping sinks, and servers that go away: still every click is one row.
+
+mod sink_support;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use sink_support::{Process, World, sink_process as run_sink};
+use tributary_avro::{Click, Topic};
+use tributary_testkit::{Endpoints, Options, Servers, eventually};
+
+fn click(n: usize) -> (Vec<u8>, Click) {
+    let id = format!("click{n:011}");
+    let click = Click {
+        id: id.clone(),
+        workspace: "acme".to_owned(),
+        mode: "live".to_owned(),
+        at: 1_790_000_000_000 + (n as i64 % 2) * 31 * 86_400_000,
+        tracked: true,
+        ..Default::default()
+    };
+    (id.into_bytes(), click)
+}
+
+async fn exactly(world: &World, clicks: u64) -> Result<()> {
+    world.until("SELECT count() FROM {db}.clicks", clicks).await?;
+    let ids: u64 = world.one("SELECT uniqExact(id) FROM {db}.clicks").await?;
+    assert_eq!(ids, clicks, "no click twice");
+    world.until("SELECT toUInt64(sum(clicks)) FROM {db}.clicks_hourly", clicks).await
+}
+
+#[test]
+#[ignore = "not a test: the process that other tests kill"]
+fn sink_process() -> Result<()> {
+    run_sink()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_wakes_after_its_partitions_went_changes_nothing() -> Result<()> {
+    let world = World::new("sink_zombie").await?;
+    world.create_topics(4).await?;
+    world.send(Topic::Clicks, (0..1_000).map(click))?;
+    let sleeper = world.spawn(None)?;
+    eventually("the first rows", Duration::from_secs(30), || async {
+        let rows: u64 = world.one("SELECT count() FROM {db}.clicks").await?;
+        ensure!(rows > 0);
+        Ok(())
+    })
+    .await?;
+    // In the middle of the flow, so that something is planned or in flight.
+    let mut sent = 1_000;
+    for round in 0..3 {
+        world.send(Topic::Clicks, (sent..sent + 2_000).map(click))?;
+        sent += 2_000;
+        tokio::time::sleep(Duration::from_millis(17 * round)).await;
+    }
+    sleeper.signal("-STOP")?;
+    let heir = world.spawn(None)?;
+    world.send(Topic::Clicks, (sent..sent + 1_000).map(click))?;
+    sent += 1_000;
+    exactly(&world, sent as u64).await?;
+    sleeper.signal("-CONT")?;
+    // Both in the group again, and both served: what comes now is read by either.
+    world.send(Topic::Clicks, (sent..sent + 1_000).map(click))?;
+    sent += 1_000;
+    exactly(&world, sent as u64).await?;
+    drop((sleeper, heir));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_one_to_three_and_back_under_load() -> Result<()> {
+    let world = World::new("sink_owners").await?;
+    world.create_topics(6).await?;
+    let mut sent = 0;
+    let mut sinks: Vec<Process> = vec![world.spawn(None)?];
+    for round in 0..40 {
+        world.send(Topic::Clicks, (sent..sent + 500).map(click))?;
+        sent += 500;
+        match round {
+            8 | 16 => sinks.push(world.spawn(None)?),
+            // One leaves politely, one does not.
+            24 => sinks[0].signal("-TERM")?,
+            32 => sinks[1].signal("-KILL")?,
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    exactly(&world, sent as u64).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_begins_after_the_position_stops_the_sink() -> Result<()> {
+    use rdkafka::admin::{AdminClient, AdminOptions};
+    use rdkafka::client::DefaultClientContext;
+    let world = World::new("sink_cut").await?;
+    world.create_topics(1).await?;
+    world.send(Topic::Clicks, (0..100).map(click))?;
+    let sink = world.start();
+    exactly(&world, 100).await?;
+    sink.stop().await?;
+    world.send(Topic::Clicks, (100..200).map(click))?;
+    let admin: AdminClient<DefaultClientContext> =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.servers.kafka_bootstrap).create()?;
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(&world.topic(Topic::Clicks), 0, rdkafka::Offset::Offset(150))?;
+    admin.delete_records(&list, &AdminOptions::new()).await?;
+    let error = tokio::time::timeout(Duration::from_secs(30), world.start().task).await??.unwrap_err();
+    assert!(error.to_string().contains("is not in the log"), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_without_its_position_does_not_read_everything_again() -> Result<()> {
+    let mut world = World::new("sink_forgotten").await?;
+    world.create_topics(1).await?;
+    world.send(Topic::Clicks, (0..100).map(click))?;
+    let sink = world.start();
+    exactly(&world, 100).await?;
+    sink.stop().await?;
+    world.sink.group.push_str("_other");
+    let error = tokio::time::timeout(Duration::from_secs(30), world.start().task).await??.unwrap_err();
+    assert!(error.to_string().contains("no committed position"), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clickhouse_and_kafka_are_killed_while_clicks_flow() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let servers = Servers::start(Options::new(data.path())).await?;
+    let world = World::on(Endpoints::of(&servers)?, "sink_servers").await?;
+    world.create_topics(2).await?;
+    let sink = world.start();
+    let mut sent = 0;
+    for round in 0..30 {
+        match round {
+            8 => servers.clickhouse()?.kill9().await?,
+            14 => servers.clickhouse()?.restart().await?,
+            20 => {
+                servers.kafka()?.kill9().await?;
+                servers.kafka()?.restart().await?;
+            }
+            _ => {}
+        }
+        world.send(Topic::Clicks, (sent..sent + 1_000).map(click))?;
+        sent += 1_000;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    exactly(&world, sent as u64).await?;
+    sink.stop().await?;
+    servers.stop().await
+}

@@ -1,0 +1,220 @@
+//! Lists, look-ups, refusals and the page.
+
+use serde_json::Value;
+
+use crate::fixture::{Fixture, STANDING, figures, fixture};
+
+#[test]
+fn pages_of_events_neither_repeat_nor_skip() {
+    let fixture = fixture();
+    let period = "at >= '2025-04-10 00:00:00' AND at < '2025-04-21 00:00:00' AND mode = 'live'";
+    for (event, from) in [
+        (
+            "clicks",
+            format!("clicks WHERE {period} AND bot = '' AND duplicate_of = ''"),
+        ),
+        ("leads", format!("{STANDING} WHERE {period} AND kind = 'lead'")),
+        ("sales", format!("{STANDING} WHERE {period} AND kind = 'sale'")),
+        (
+            "refunds",
+            format!(
+                "(SELECT id, revision, any(at) AS at, any(mode) AS mode FROM refunds GROUP BY id, revision HAVING sum(sign) > 0) WHERE {period}"
+            ),
+        ),
+    ] {
+        let mut expected: Vec<String> = fixture
+            .sql(&format!("SELECT id FROM {from} ORDER BY at DESC, id DESC"))
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        assert!(expected.len() > 3, "{event}: the seed is too thin");
+        for (order, limit) in [("desc", 37), ("asc", 1000)] {
+            let mut found = Vec::new();
+            for page in 1.. {
+                let rows = fixture.get(&format!(
+                    "/events?event={event}&start=2025-04-10&end=2025-04-20&page={page}&limit={limit}&sortOrder={order}"
+                ));
+                let rows = rows.as_array().unwrap();
+                found.extend(rows.iter().map(|row| {
+                    let id = if event == "clicks" {
+                        &row["click"]["id"]
+                    } else {
+                        &row["eventId"]
+                    };
+                    id.as_str().unwrap().to_owned()
+                }));
+                if rows.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(found.len(), expected.len(), "{event} {order}");
+            assert_eq!(found, expected, "{event} {order}");
+            expected.reverse();
+        }
+    }
+}
+
+#[test]
+fn a_payment_is_found_by_each_of_its_ids() {
+    let fixture = fixture();
+    let row = fixture.sql(&format!(
+        "SELECT id, arrayStringConcat(keys, ' '), amount FROM {STANDING} WHERE mode = 'live' AND id IN
+            (SELECT conversion_id FROM refunds GROUP BY conversion_id HAVING sum(sign) > 0) AND partner_id != '' ORDER BY id LIMIT 1"
+    ));
+    let [id, keys, amount] = row.split('\t').collect::<Vec<_>>()[..] else {
+        panic!("{row}")
+    };
+    let amount: i64 = amount.parse().unwrap();
+    let bare = keys.split(' ').map(|key| key.split_once(':').unwrap().1);
+    for key in [id].into_iter().chain(keys.split(' ')).chain(bare) {
+        let payment = fixture.get(&format!("/payments/{}", key.replace(':', "%3A")));
+        assert_eq!(payment["conversion"]["id"], id, "{key}");
+        let back: i64 = payment["refunds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["amount"].as_i64().unwrap())
+            .sum();
+        assert!(back > 0 && payment["net"]["amount"] == amount - back);
+        let earned: i64 = payment["commissions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["amount"].as_i64().unwrap())
+            .sum();
+        assert_eq!(payment["net"]["commission"], earned);
+        assert_eq!(payment["commissions"].as_array().unwrap().len(), 2);
+        assert_eq!(payment["explanation"]["rule"], "C3");
+    }
+    let gone = fixture.sql("SELECT id FROM conversions WHERE mode = 'live' AND kind = 'sale' GROUP BY id HAVING sum(sign) = 0 ORDER BY id LIMIT 1");
+    assert_eq!(
+        fixture.refused(&format!("/payments/{gone}"), 404, "not_found").1,
+        ""
+    );
+    let test = fixture.sql(&format!(
+        "SELECT id FROM {STANDING} WHERE mode = 'test' AND kind = 'sale' ORDER BY id LIMIT 1"
+    ));
+    let (message, _) = fixture.refused(&format!("/payments/{test}"), 404, "not_found");
+    assert!(message.contains("mode=test"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_the_parameters_name() {
+    let fixture = fixture();
+    for (path, name) in [
+        ("/analytics?event=clik", "event"),
+        ("/analytics?groupBy=planets", "groupBy"),
+        ("/analytics?interval=8d", "interval"),
+        ("/analytics?timezone=Mars/Base", "timezone"),
+        ("/analytics?start=soon", "start"),
+        ("/analytics?end=2025-01-01", "start"),
+        ("/analytics?start=2025-02-01&end=2025-01-01", "end"),
+        ("/analytics?start=1600-01-01", "start"),
+        ("/analytics?contry=US", "contry"),
+        ("/analytics?mode=live&mode=test", "mode"),
+        ("/analytics?attribution=some", "attribution"),
+        ("/funnel?basis=week", "basis"),
+        ("/funnel?groupBy=count", "groupBy"),
+        ("/events?event=composite", "event"),
+        ("/events?page=0", "page"),
+        ("/events?limit=1001", "limit"),
+        ("/events?limit=ten", "limit"),
+        ("/events?sortOrder=up", "sortOrder"),
+        ("/events?sortBy=amount", "sortBy"),
+        ("/payments/x?interval=7d", "interval"),
+    ] {
+        let (message, _) = fixture.refused(path, 400, "bad_request");
+        assert!(message.starts_with(&format!("{name}:")), "{path}: {message}");
+    }
+}
+
+#[test]
+fn what_is_not_offered_says_so() {
+    let fixture = fixture();
+    for path in [
+        "/links",
+        "/links/info",
+        "/partners/analytics",
+        "/customers",
+        "/commissions",
+        "/events/stream",
+        "/openapi.json",
+    ] {
+        fixture.refused(path, 501, "not_implemented");
+    }
+    for path in ["/nothing", "/analytics/more", "/payments/in_unknown"] {
+        fixture.refused(path, 404, "not_found");
+    }
+}
+
+#[test]
+fn several_workspaces_need_a_name() {
+    let fixture = Fixture::start(|sql| {
+        sql(
+            "INSERT INTO clicks_hourly (workspace, mode, hour, clicks) VALUES ('ws_a', 'live', '2025-01-01 00:00:00', 1), ('ws_b', 'live', '2025-01-01 00:00:00', 2)",
+        );
+    });
+    let (message, _) = fixture.refused("/analytics", 400, "bad_request");
+    assert!(
+        message.starts_with("workspace:") && message.contains("ws_a, ws_b"),
+        "{message}"
+    );
+    assert_eq!(
+        fixture.get("/analytics?workspace=ws_b&interval=all&groupBy=top_partners")[0]["clicks"],
+        2
+    );
+}
+
+#[test]
+fn without_data_everything_is_zero_and_well_formed() {
+    let fixture = Fixture::start(|_| ());
+    assert_eq!(
+        figures(&fixture.get("/analytics?event=composite&interval=all")),
+        [0; 4]
+    );
+    assert_eq!(
+        fixture
+            .get("/analytics?groupBy=timeseries&interval=7d")
+            .as_array()
+            .unwrap()
+            .len(),
+        7
+    );
+    assert_eq!(fixture.get("/funnel")["steps"][2]["conversionRate"], Value::Null);
+    assert_eq!(fixture.get("/overview")["netAmount"], 0);
+    assert_eq!(fixture.get("/events?event=sales"), serde_json::json!([]));
+    assert_eq!(fixture.get("/workspaces"), serde_json::json!([]));
+}
+
+#[test]
+fn without_clickhouse_it_lives_is_not_ready_and_says_nothing_of_the_inside() {
+    let fixture = Fixture::without_clickhouse();
+    assert_eq!(fixture.get("/healthz")["status"], "ok");
+    for path in ["/readyz", "/analytics", "/overview", "/payments/in_1"] {
+        let (message, retry) = fixture.refused(path, 503, "internal_server_error");
+        assert_eq!(retry, "2");
+        assert!(!message.contains("127.0.0.1"), "{message}");
+    }
+}
+
+#[test]
+fn the_page_is_embedded_and_loads_nothing_from_elsewhere() {
+    let fixture = fixture();
+    let (page, headers) = fixture.text("/", "");
+    assert!(
+        headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("default-src 'none'")
+    );
+    for asset in page.split('"').filter(|part| part.starts_with("/assets/")) {
+        let (body, _) = fixture.text(asset, "");
+        assert!(
+            !body.is_empty() && !body.replace("http://www.w3.org/2000/svg", "").contains("://"),
+            "{asset}"
+        );
+    }
+    let tag = headers["etag"].to_str().unwrap();
+    assert_eq!(fixture.text("/", tag).0, "");
+    assert!(fixture.get("/readyz")["status"] == "ready");
+}

@@ -1,0 +1,230 @@
+//! The edge on a real Kafka: what is answered is in Kafka, what is refused is not, and what happens while
+//! Kafka is away.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use rdkafka::message::Message;
+use serde_json::{Value, json};
+use tributary_avro::{Click, StripeEvent, Topic, Track};
+use tributary_testkit::{Kind, Options, Servers, eventually, shared};
+
+#[path = "edge/harness.rs"]
+mod harness;
+
+use harness::{Edge, SECRET, decode, header, told};
+
+const EVENT: &str = "{ \"id\": \"evt_1\", \"type\": \"invoice.paid\",\n \"created\": 1760000000, \"livemode\": false, \"n\": 1.50 }\n";
+
+fn lead() -> Value {
+    json!({"clickId": "0123456789abcdEF", "eventName": "Sign up", "customerExternalId": "u_1"})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_is_in_kafka() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
+
+    let redirect = edge
+        .get("/ada")
+        .header("user-agent", "Mozilla/5.0")
+        .send()
+        .await?;
+    assert_eq!(redirect.status(), 302);
+    let location = redirect.headers()["location"].to_str()?.to_owned();
+    let script = edge.post(
+        "/track/click",
+        json!({"domain": harness::HOST, "key": "ada"}).to_string(),
+    );
+    let (status, _, answer) = told(script.send().await?).await?;
+    assert_eq!(status, 200);
+    let clicks = edge.records(Topic::Clicks, 2).await?;
+    let (first, second): (Click, Click) = (decode(&clicks[0]), decode(&clicks[1]));
+    assert_eq!(location, format!("https://acme.example/?a=b&dub_id={}", first.id));
+    assert_eq!(clicks[0].key(), Some(first.id.as_bytes()));
+    assert_eq!((first.trigger.as_str(), first.mode.as_str()), ("link", "live"));
+    assert_eq!(answer["clickId"], second.id);
+    assert_eq!(header(&clicks[1], "event-type"), "click");
+
+    let (status, _, answer) = told(edge.call("/track/lead", &lead()).send().await?).await?;
+    assert_eq!((status, &answer["customer"]["externalId"]), (200, &json!("u_1")));
+    let sale = json!({"customerExternalId": "u_1", "amount": 4900});
+    let (status, _, answer) = told(edge.call("/track/sale", &sale).send().await?).await?;
+    assert_eq!((status, &answer["sale"]["amount"]), (200, &json!(4900)));
+    let tracks = edge.records(Topic::Tracks, 2).await?;
+    let kinds: Vec<_> = tracks.iter().map(|m| decode::<Track>(m).kind).collect();
+    assert_eq!(kinds, ["lead", "sale"]);
+    assert_eq!(tracks[0].key(), Some(&b"acme/live"[..]));
+    assert_eq!(header(&tracks[1], "event-type"), "sale");
+
+    let (status, _, answer) = told(edge.webhook(EVENT, SECRET, 0).send().await?).await?;
+    assert_eq!((status, answer), (200, json!({"received": true})));
+    let head = r#"{"id":"evt_2","type":"invoice.paid","created":1,"pad":""#;
+    let large = format!("{head}{}\"}}", "é".repeat((900_000 - head.len()) / 2));
+    let (status, _, _) = told(edge.webhook(large.clone(), SECRET, 0).send().await?).await?;
+    assert_eq!(status, 200);
+    let events = edge.records(Topic::StripeEvents, 2).await?;
+    assert_eq!(decode::<StripeEvent>(&events[0]).body, EVENT.as_bytes());
+    assert_eq!(decode::<StripeEvent>(&events[1]).body, large.as_bytes());
+    assert_eq!(events[0].key(), Some(&b"acme/test"[..]));
+    assert_eq!(header(&events[0], "event-type"), "invoice.paid");
+    assert_eq!(header(&events[0], "workspace"), "acme");
+    assert_eq!(header(&events[0], "mode"), "test");
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_not_in_kafka() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
+    let missing = edge.post("/webhooks/stripe/acme", EVENT);
+    let signature = format!("t={},v1=00", 1_760_000_000);
+    let nobody = edge
+        .post("/webhooks/stripe/nobody", EVENT)
+        .header("stripe-signature", signature);
+    let cases = [
+        (
+            "wrong signature",
+            edge.webhook(EVENT, "whsec_other", 0),
+            400,
+            "no v1 signature matches",
+        ),
+        (
+            "old timestamp",
+            edge.webhook(EVENT, SECRET, 400),
+            400,
+            "more than 300 seconds",
+        ),
+        ("no signature", missing, 400, "missing header"),
+        (
+            "over the limit",
+            edge.webhook(vec![b' '; 1_000_001], SECRET, 0),
+            413,
+            "larger than 1000000",
+        ),
+        (
+            "invalid JSON",
+            edge.webhook("{\"id\":", SECRET, 0),
+            400,
+            "no Stripe event",
+        ),
+        (
+            "invalid UTF-8",
+            edge.webhook(&b"{\"id\":\"\xff\"}"[..], SECRET, 0),
+            400,
+            "not UTF-8",
+        ),
+        (
+            "no type",
+            edge.webhook(r#"{"id":"e","created":1}"#, SECRET, 0),
+            400,
+            "type:",
+        ),
+        ("unknown workspace", nobody, 404, "no such workspace"),
+        (
+            "lead over the limit",
+            edge.call("/track/lead", &json!("x".repeat(70_000))),
+            413,
+            "larger than 65536",
+        ),
+        (
+            "lead without name",
+            edge.call("/track/lead", &json!({"clickId": ""})),
+            422,
+            "eventName",
+        ),
+        (
+            "lead without key",
+            edge.post("/track/lead", lead().to_string()),
+            401,
+            "missing header",
+        ),
+        ("unknown link", edge.get("/nobody"), 404, "no such link"),
+    ];
+    for (name, request, status, message) in cases {
+        let (found, _, body) = told(request.send().await?).await?;
+        let text = body["error"]["message"].as_str().unwrap_or_default();
+        assert!(
+            found == status && text.contains(message),
+            "{name}: {found} {body}"
+        );
+        assert!(body["error"]["code"].is_string(), "{name}: {body}");
+    }
+    // The sentinels come first because nothing stands before them.
+    edge.webhook(EVENT, SECRET, 0).send().await?.error_for_status()?;
+    edge.call("/track/lead", &lead())
+        .send()
+        .await?
+        .error_for_status()?;
+    assert_eq!(edge.get("/ada").send().await?.status(), 302);
+    for topic in [Topic::StripeEvents, Topic::Tracks, Topic::Clicks] {
+        assert_eq!(edge.records(topic, 1).await?[0].offset(), 0);
+    }
+    assert_eq!(
+        decode::<StripeEvent>(&edge.records(Topic::StripeEvents, 1).await?[0]).id,
+        "evt_1"
+    );
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_kafka_is_away_calls_are_told_to_retry_and_redirects_redirect() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let mut options = Options::new(data.path());
+    options.only = BTreeSet::from([Kind::Kafka]);
+    let servers = Servers::start(options).await?;
+    let edge = Edge::start(&servers.kafka_bootstrap()?, |config| {
+        config.acknowledgement_timeout = Duration::from_secs(2);
+        config.redirect_timeout = Duration::from_millis(300);
+    })
+    .await?;
+    edge.call("/track/lead", &lead())
+        .send()
+        .await?
+        .error_for_status()?;
+
+    servers.kafka()?.sigstop()?;
+    let asked = Instant::now();
+    for request in [
+        edge.call("/track/lead", &lead()),
+        edge.webhook(EVENT, SECRET, 0),
+        edge.post(
+            "/track/click",
+            json!({"domain": harness::HOST, "key": "ada"}).to_string(),
+        ),
+    ] {
+        let (status, retry, body) = told(request.send().await?).await?;
+        assert_eq!((status, retry.as_deref()), (503, Some("1")), "{body}");
+        assert_eq!(body["error"]["code"], "internal_server_error");
+    }
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(12), "three answers took {waited:?}");
+    let asked = Instant::now();
+    let redirect = edge.get("/ada").send().await?;
+    assert_eq!(redirect.status(), 302);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let reasons = edge.readiness_becomes(503).await?;
+    assert_eq!(reasons["reasons"], json!(["kafka unreachable"]));
+
+    servers.kafka()?.sigcont()?;
+    edge.readiness_becomes(200).await?;
+    eventually("a lead is accepted again", Duration::from_secs(30), || async {
+        let status = edge.call("/track/lead", &lead()).send().await?.status();
+        ensure!(status == 200, "{status}");
+        Ok(())
+    })
+    .await?;
+    edge.stop().await?;
+    servers.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_places_in_flight_calls_are_refused_and_redirects_go_on() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
+        config.max_in_flight = 0
+    })
+    .await?;
+    let (status, retry, _) = told(edge.call("/track/lead", &lead()).send().await?).await?;
+    assert_eq!((status, retry.as_deref()), (503, Some("1")));
+    assert_eq!(edge.get("/ada").send().await?.status(), 302);
+    edge.stop().await
+}

@@ -1,0 +1,219 @@
+//! Attribute is exactly once: straight, with every crash point, with zombies, rebalances and brokers lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tributary_avro::{Fact, Topic};
+use tributary_processors::runtime::health::Health;
+use tributary_processors::{StageName, run_with};
+use tributary_testkit::{eventually, shared};
+use tributary_tests::counting::CountingCore;
+use tributary_tests::stages::{Stages, counted, lead};
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// `count` facts over three workspaces and fifty events each, and what must come of them.
+fn facts(from: i64, count: i64) -> Vec<Fact> {
+    (from..from + count)
+        .map(|n| lead(&format!("w{}", n % 3), &format!("e{}", n % 50), n))
+        .collect()
+}
+
+fn expected(facts: &[Fact]) -> BTreeMap<String, i64> {
+    let mut seen = BTreeSet::new();
+    let mut counts = BTreeMap::new();
+    for fact in facts {
+        if let tributary_avro::Body::Lead(lead) = &fact.body
+            && seen.insert(fact.id.clone())
+        {
+            *counts
+                .entry(format!("{}/{} {}", fact.workspace, fact.mode, lead.event_name))
+                .or_default() += 1;
+        }
+    }
+    counts
+}
+
+async fn settled(stages: &Stages, expected: &BTreeMap<String, i64>) -> Result<()> {
+    eventually("the expected ledger", LONG, || async {
+        let counts = counted(&stages.conversions().await?)?;
+        ensure!(&counts == expected, "{} of {} cases", counts.len(), expected.len());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facts_become_rows_once_and_every_fact_has_a_verdict() -> Result<()> {
+    let stages = Stages::create(shared().await?, "attribute", 4).await?;
+    let mut all = facts(0, 3_000);
+    all.extend(facts(2_500, 1_000));
+    all.push(lead("w0", "poison", 1));
+    stages.send_facts(&all).await?;
+    stages
+        .send(Topic::Facts, vec![(b"w0/live".to_vec(), b"not avro".to_vec())])
+        .await?;
+    let health = Health::default();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let run = tokio::spawn(run_with::<CountingCore>(
+        stages.config.clone(),
+        [StageName::Attribute].into(),
+        async {
+            stopped.await.ok();
+        },
+        health.clone(),
+    ));
+    all.pop();
+    settled(&stages, &expected(&all)).await?;
+    let counts = eventually("the counts", LONG, || async {
+        let counts = health
+            .snapshot()
+            .get("attribute")
+            .map(|stage| stage.counts.clone())
+            .unwrap_or_default();
+        ensure!(counts.values().sum::<i64>() == 4_002, "{counts:?}");
+        Ok(counts)
+    })
+    .await?;
+    assert_eq!(counts.get("facts.applied"), Some(&3_500));
+    assert_eq!(counts.get("facts.duplicate"), Some(&500));
+    assert_eq!(counts.get("facts.rejected"), Some(&2));
+    let mut reasons: Vec<_> = stages
+        .dead_letters()
+        .await?
+        .into_iter()
+        .map(|letter| letter.reason)
+        .collect();
+    reasons.sort();
+    assert_eq!(reasons, ["contradiction", "undecodable"]);
+    stop.send(()).ok();
+    run.await??;
+    Ok(())
+}
+
+/// Starts an instance that dies at `point`, waits for that, then lets a second one (on the state directory
+/// that the first left behind, or on an empty one) finish.
+async fn crash_at(point: &str, keep_state: bool) -> Result<()> {
+    let stages = Stages::create(shared().await?, "crash", 2).await?;
+    let all = facts(0, 4_000);
+    stages.send_facts(&all).await?;
+    let mut first = stages.spawn(1, "attribute", &[("TRIBUTARY_CRASH_POINT", point)])?;
+    eventually("the crash", LONG, || {
+        let ended = first.has_ended();
+        async move {
+            ensure!(ended?, "still running");
+            Ok(())
+        }
+    })
+    .await?;
+    ensure!(first.log().contains("crash point reached"), "{}", first.log());
+    let second = stages.spawn(if keep_state { 1 } else { 2 }, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    // A sentinel behind everything: had the second instance more to say, it would stand before it.
+    let sentinel: Vec<Fact> = (0..3).map(|w| lead(&format!("w{w}"), "sentinel", -1)).collect();
+    stages.send_facts(&sentinel).await?;
+    let with_sentinel: Vec<Fact> = all.into_iter().chain(sentinel).collect();
+    settled(&stages, &expected(&with_sentinel)).await?;
+    second.stop()
+}
+
+macro_rules! crashes {
+    ($($name:ident: $point:literal, $keep:literal;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() -> Result<()> {
+            crash_at($point, $keep).await
+        }
+    )*};
+}
+
+crashes! {
+    killed_before_send: "attribute.before_send:2", true;
+    killed_after_send: "attribute.after_send:2", true;
+    killed_after_offsets: "attribute.after_offsets:2", true;
+    killed_after_commit: "attribute.after_commit:2", true;
+    killed_after_commit_and_the_disk_is_lost: "attribute.after_commit:2", false;
+    killed_before_store_commit: "attribute.before_store_commit:2", true;
+    killed_after_store_commit: "attribute.after_store_commit:2", true;
+    killed_after_store_commit_and_the_disk_is_lost: "attribute.after_store_commit:3", false;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_of_a_sweep() -> Result<()> {
+    let mut stages = Stages::create(shared().await?, "sweep", 1).await?;
+    stages.config.attribute.cases_per_transaction = 7;
+    let all = facts(0, 1_000);
+    stages.send_facts(&all).await?;
+    let mut first = stages.spawn(1, "attribute", &[("TRIBUTARY_CRASH_POINT", "attribute.mid_sweep:5")])?;
+    eventually("the crash", LONG, || {
+        let ended = first.has_ended();
+        async move {
+            ensure!(ended?, "still running");
+            Ok(())
+        }
+    })
+    .await?;
+    let second = stages.spawn(1, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    second.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_that_wakes_after_a_rebalance_changes_nothing() -> Result<()> {
+    let stages = Stages::create(shared().await?, "zombie", 2).await?;
+    let mut all = facts(0, 2_000);
+    stages.send_facts(&all).await?;
+    let zombie = stages.spawn(1, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    // Stopped in the middle of work.
+    let more = facts(2_000, 4_000);
+    stages.send_facts(&more).await?;
+    zombie.signal("STOP")?;
+    all.extend(more);
+    let heir = stages.spawn(2, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    zombie.signal("CONT")?;
+    let more = facts(6_000, 4_000);
+    stages.send_facts(&more).await?;
+    all.extend(more);
+    settled(&stages, &expected(&all)).await?;
+    heir.stop()?;
+    let last = facts(10_000, 500);
+    stages.send_facts(&last).await?;
+    all.extend(last);
+    settled(&stages, &expected(&all)).await?;
+    zombie.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_to_three_instances_and_back_under_load() -> Result<()> {
+    let stages = Stages::create(shared().await?, "rebalance", 6).await?;
+    let mut all = Vec::new();
+    let mut load = async |from: i64| -> Result<()> {
+        for step in 0..4 {
+            let some = facts(from + step * 1_000, 1_000);
+            stages.send_facts(&some).await?;
+            all.extend(some);
+        }
+        Ok(())
+    };
+    let first = stages.spawn(1, "attribute", &[])?;
+    load(0).await?;
+    let second = stages.spawn(2, "attribute", &[])?;
+    let third = stages.spawn(3, "attribute", &[])?;
+    load(10_000).await?;
+    for instance in [&second, &third] {
+        eventually("a share of the partitions", LONG, || async {
+            ensure!(instance.log().contains("partitions assigned"), "none yet");
+            Ok(())
+        })
+        .await?;
+    }
+    load(20_000).await?;
+    second.stop()?;
+    load(30_000).await?;
+    third.signal("KILL")?;
+    load(40_000).await?;
+    settled(&stages, &expected(&all)).await?;
+    first.stop()
+}

@@ -1,0 +1,146 @@
+//! The command line: names, flags and what `--help` says.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tributary_processors::StageName;
+
+/// Which click, link, partner or coupon earned a payment, and what of it was taken back.
+#[derive(Debug, Parser)]
+#[command(name = "tributary", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Settings file; defaults < this file < TRIBUTARY_* environment (TRIBUTARY_KAFKA__BOOTSTRAP=...) < flags.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log, e.g. info,tributary_ingest=debug.
+    #[arg(long, global = true, value_name = "FILTER", env = "TRIBUTARY_LOG")]
+    pub log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole pipeline on this machine: Kafka, registry, ClickHouse and every role, until Ctrl-C.
+    Dev(Dev),
+    /// The edge: redirects, tracking calls and Stripe webhooks into Kafka.
+    Ingest,
+    /// The stages: facts from what was received, the ledger from the facts.
+    Process {
+        /// Stages to run here, comma-separated.
+        #[arg(long, value_delimiter = ',', default_value = "normalize,join,attribute")]
+        stage: Vec<StageName>,
+    },
+    /// Clicks and ledger from Kafka into ClickHouse, exactly once.
+    Sink,
+    /// Read API and web pages.
+    Dashboard,
+    /// Topics, schemas and ClickHouse migrations; safe to repeat.
+    Init,
+    /// Declares a workspace from a program file. What did not change is not published again.
+    Apply {
+        /// Program file (YAML).
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Only say what would be published.
+        #[arg(long)]
+        dry_run: bool,
+        /// Also delete what the workspace has and the file does not.
+        #[arg(long)]
+        prune: bool,
+    },
+    /// Prints what is declared, as JSON lines.
+    Get {
+        /// Only this workspace.
+        #[arg(long)]
+        workspace: Option<String>,
+        /// workspace, program, partner, link or coupon.
+        kind: Option<String>,
+        /// Its ID.
+        id: Option<String>,
+    },
+    /// Takes a declared object back. Sales made while it held keep it.
+    Delete {
+        /// Workspace.
+        #[arg(long)]
+        workspace: String,
+        /// program, partner, link or coupon.
+        kind: String,
+        /// Its ID.
+        id: String,
+    },
+    /// The ledger that requests lead to, without any server. Reads `-` from standard input.
+    Simulate {
+        /// Program file (YAML).
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Requests, one JSON object a line.
+        requests: PathBuf,
+        /// A table instead of JSON lines.
+        #[arg(long)]
+        table: bool,
+    },
+    /// Computes the ledger again from the facts and compares it with ClickHouse.
+    Verify,
+    /// Says why a conversion or payment went to whom it went.
+    Explain {
+        /// Conversion, charge, payment intent, invoice, session or external ID.
+        id: String,
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts dead letters back into the topics that they came from.
+    Replay {
+        /// Only those with this reason.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Only count them.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Sends request lines to a running edge, webhooks signed, clicks and calls as they are.
+    Send {
+        /// Requests, one JSON object a line.
+        requests: PathBuf,
+        /// Address of the edge.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        edge: String,
+        /// File with the Stripe webhook secret to sign with.
+        #[arg(long, value_name = "FILE")]
+        stripe_secret: Option<PathBuf>,
+        /// Requests at the same time; the order is then only roughly the file's.
+        #[arg(long, default_value_t = 1)]
+        concurrency: usize,
+    },
+    /// Prints the net ledger that stands in ClickHouse, as `simulate --table` does.
+    Ledger {
+        /// Compare with this file and fail on any difference.
+        #[arg(long, value_name = "FILE")]
+        expect: Option<PathBuf>,
+        /// Wait so many seconds for the ledger to become the expected one.
+        #[arg(long, default_value_t = 60)]
+        wait: u64,
+    },
+    /// Prints the effective settings, secrets as ***.
+    Config,
+}
+
+/// Flags of `dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Where servers and roles keep their data.
+    #[arg(long, default_value = ".data/dev")]
+    pub data: PathBuf,
+    /// First of a row of fixed ports; free ones otherwise.
+    #[arg(long)]
+    pub port_base: Option<u16>,
+    /// Only these servers, and no roles: kafka,registry,clickhouse.
+    #[arg(long)]
+    pub only: Option<String>,
+    /// Program file to apply at the start.
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+}

@@ -1,0 +1,103 @@
+//! The roles, as futures over settings: what `ingest`, `process`, `sink`, `dashboard` run, and `dev` all together.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tributary_avro::{Config, Topic};
+use tributary_processors::StageName;
+use tributary_processors::registry::Registry;
+
+use crate::schemas::FromRegistry;
+use crate::settings::Settings;
+
+/// Ends when the process is asked to stop.
+#[derive(Clone)]
+pub struct Shutdown(watch::Receiver<bool>);
+
+impl Shutdown {
+    /// A shutdown by Ctrl-C or SIGTERM, or by its sender.
+    pub fn on_signals() -> Result<(watch::Sender<bool>, Self)> {
+        let (stop, stopped) = watch::channel(false);
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let by_signal = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            tracing::info!("stopping");
+            by_signal.send_replace(true);
+        });
+        Ok((stop, Self(stopped)))
+    }
+
+    /// Completes at the shutdown.
+    pub fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.0.clone();
+        async move {
+            // An error means that nobody is left who could ask: that is a shutdown too.
+            stopped.wait_for(|stop| *stop).await.ok();
+        }
+    }
+}
+
+/// The registry client of the process.
+pub async fn registry(settings: &Settings) -> Result<Registry> {
+    tributary_processors::registry(&settings.process()?).await
+}
+
+/// The edge.
+pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
+    let registry = registry(&settings).await?;
+    let own = |error| anyhow!("the edge cannot start without its schemas: {error}; run `tributary init` first");
+    let id = async |topic| registry.id(topic).await.map_err(own);
+    let encoders = tributary_ingest::Encoders {
+        click: tributary_avro::Encoder::new(id(Topic::Clicks).await?)?,
+        track: tributary_avro::Encoder::new(id(Topic::Tracks).await?)?,
+        stripe: tributary_avro::Encoder::new(id(Topic::StripeEvents).await?)?,
+    };
+    let decoder = registry.decoder::<Config>(Topic::Config).await?;
+    let runtime = tokio::runtime::Handle::current();
+    let read = Box::new(move |value: &[u8]| runtime.block_on(decoder.decode(value)).map_err(|e| anyhow!(e.to_string())));
+    let render = Box::new(move || metrics.render());
+    tributary_ingest::run(settings.edge(), encoders, read, render, shutdown.wait()).await.context("ingest")
+}
+
+/// Stages of the processors.
+pub async fn process(settings: Settings, stages: BTreeSet<StageName>, shutdown: Shutdown) -> Result<()> {
+    tributary_processors::run(settings.process()?, stages, shutdown.wait()).await.context("process")
+}
+
+/// The sink.
+pub async fn sink(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    let schemas = Arc::new(FromRegistry(registry(&settings).await?));
+    tributary_sinks::run(settings.sink(), settings.clickhouse(), schemas, shutdown.wait()).await.context("sink")
+}
+
+/// The dashboard.
+pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
+    let text = tributary_dashboard::MetricsText::new(move || metrics.render());
+    tributary_dashboard::run(settings.dashboard(text), shutdown.wait()).await.context("dashboard")
+}
+
+/// `/metrics` and `/healthz` for roles without HTTP of their own, if the settings name an address.
+pub async fn observe(settings: &Settings, metrics: PrometheusHandle) -> Result<()> {
+    if settings.metrics.listen.is_empty() {
+        return Ok(());
+    }
+    let listener = tokio::net::TcpListener::bind(&settings.metrics.listen)
+        .await
+        .with_context(|| format!("metrics.listen: {}", settings.metrics.listen))?;
+    let routes = axum::Router::new()
+        .route("/metrics", axum::routing::get(move || async move { metrics.render() }))
+        .route("/healthz", axum::routing::get(async || "ok"));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "metrics endpoint ended");
+        }
+    });
+    Ok(())
+}
