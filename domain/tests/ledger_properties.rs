@@ -11,10 +11,12 @@ mod world;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tributary_avro::{Fact, Op};
+use tributary_avro::{
+    Body, CommandFact, CustomerRef, Fact, InvoiceFact, InvoicePaymentFact, LeadFact, Op, RefundFact, SessionFact,
+};
 use tributary_domain::engine::{Engine, Row, Verdict};
 use tributary_domain::store::MemoryStore;
-use world::{Random, world};
+use world::{Random, T0, world};
 
 /// An engine that keeps what it emitted, and checks that every retraction takes back what stands.
 #[derive(Default)]
@@ -79,7 +81,7 @@ fn net(log: &[Row]) -> BTreeMap<String, Row> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
     fn any_order_and_duplication_gives_the_same_net_ledger(seed: u64, shuffle: u64, batch in 1usize..40) {
@@ -129,12 +131,6 @@ proptest! {
     }
 
     #[test]
-    fn worlds_are_not_empty(seed in 0u64..1) {
-        let entries: usize = (seed..seed + 50).map(|seed| { let mut run = Run::default(); run.feed(&world(seed), 9); run.net().len() }).sum();
-        prop_assert!(entries > 300, "{entries}");
-    }
-
-    #[test]
     fn money_adds_up(seed: u64) {
         let mut run = Run::default();
         run.feed(&world(seed), 10);
@@ -180,4 +176,130 @@ fn a_partner_declared_late_is_weighed_again() {
     }
     restored.settle();
     assert_eq!(run.log.len(), restored.log.len());
+}
+
+fn lead(at: i64, external: &str, mail: &str, click: &str) -> Fact {
+    let customer = CustomerRef { external_id: external.into(), stripe: String::new(), mail: mail.into() };
+    let body = LeadFact { event_name: "Sign up".into(), quantity: 1, click_id: click.into(), customer, ..Default::default() };
+    world::fact(at, "trk", Body::Lead(Box::new(body)))
+}
+
+fn invoice(n: usize, at: i64, stripe: &str, mail: &str, total: i64) -> Fact {
+    let body = InvoiceFact {
+        invoice: format!("in_{n}"),
+        status: "paid".into(),
+        paid_at: Some(at),
+        customer: CustomerRef { external_id: String::new(), stripe: stripe.into(), mail: mail.into() },
+        amount_paid: total,
+        total,
+        currency: "usd".into(),
+        ..Default::default()
+    };
+    world::fact(at, &format!("evt_{n}"), Body::Invoice(Box::new(body)))
+}
+
+fn rules() -> Vec<Fact> {
+    let program = r#"{"id":"main","rewards":[{"id":"base","event":"sale","percent":"10"}]}"#;
+    vec![
+        world::rule(T0, "workspace", "acme", None, r#"{"id":"acme"}"#),
+        world::rule(T0, "program", "main", None, program),
+        world::rule(T0, "partner", "p1", None, r#"{"id":"p1","program":"main"}"#),
+    ]
+}
+
+/// Rule B5: a click ID in a URL that two people opened makes them one person in no case.
+#[test]
+fn two_people_with_one_click_url_stay_two_customers() {
+    let click = "click00000000001";
+    let mut facts = rules();
+    facts.push(world::click(click, T0, "p1"));
+    facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
+    facts.push(lead(T0 + 2_000, "ben", "mail_b", click));
+    facts.push(invoice(1, T0 + 3_000, "/cus_a", "mail_a", 1000));
+    facts.push(invoice(2, T0 + 4_000, "/cus_b", "mail_b", 2000));
+    for seed in 0..20 {
+        Random(seed).shuffle(&mut facts);
+        let mut run = Run::default();
+        run.feed(&facts, 3);
+        let mut customers = Vec::new();
+        for row in run.net().into_values() {
+            let Row::Conversion(c) = row else { continue };
+            assert_eq!((c.attributed_by.as_str(), c.dims.partner_id.as_str()), ("click", "p1"));
+            customers.push((c.kind.clone(), c.customer.clone(), c.sale_type.clone(), c.commission));
+        }
+        customers.sort();
+        let expected = [("lead", "ann", "", 0), ("lead", "ben", "", 0), ("sale", "ann", "new", 100), ("sale", "ben", "new", 200)];
+        assert_eq!(customers, expected.map(|(k, c, t, m)| (k.to_owned(), c.to_owned(), t.to_owned(), m)));
+    }
+}
+
+/// Rule B3: an address that 25 Stripe customers name joins nobody, in whatever order they come.
+#[test]
+fn twenty_five_customers_on_one_address_end_the_same_in_any_order() {
+    let click = "click00000000001";
+    let mut facts = rules();
+    facts.push(world::click(click, T0, "p1"));
+    facts.push(lead(T0 + 1_000, "ann", "shared", click));
+    for n in 0..25 {
+        facts.push(invoice(n, T0 + 10_000 + n as i64, &format!("/cus_{n}"), "shared", 1000));
+    }
+    let mut nets = Vec::new();
+    for seed in 0..30 {
+        Random(seed).shuffle(&mut facts);
+        let mut run = Run::default();
+        run.feed(&facts, 1 + seed as usize % 7);
+        nets.push(run.net());
+    }
+    assert!(nets.windows(2).all(|pair| pair[0] == pair[1]));
+    let sales: Vec<_> = nets[0].values().filter_map(|r| if let Row::Conversion(c) = r { Some(c) } else { None }).filter(|c| c.kind == "sale").collect();
+    assert_eq!(sales.len(), 25);
+    assert!(sales.iter().all(|c| c.attributed_by == "none" && c.sale_type == "new"), "{:?}", sales[0]);
+    // With 20 customers the address still joins, and the lead's click earns all of them.
+    let few: Vec<Fact> = facts.iter().filter(|f| !matches!(&f.body, Body::Invoice(i) if i.invoice[3..].parse::<u32>().unwrap() >= 20)).cloned().collect();
+    let mut run = Run::default();
+    run.feed(&few, 4);
+    let attributed = run.net().values().filter(|r| matches!(r, Row::Conversion(c) if c.kind == "sale" && c.dims.partner_id == "p1")).count();
+    assert_eq!(attributed, 20);
+}
+
+/// Rule F6: nothing paid is ever edited, whatever is told afterwards.
+#[test]
+fn a_linking_fact_after_the_payout_changes_nothing_paid() {
+    let click = "click00000000001";
+    let mut facts = rules();
+    facts.push(world::click(click, T0, "p1"));
+    facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
+    facts.push(invoice(1, T0 + 3_000, "/cus_a", "mail_a", 1000));
+    let pay = CommandFact { command: "pay".into(), names: "in_1".into(), partner_id: "p1".into(), amount: 100, currency: "usd".into(), payout_id: "po_1".into(), reason: String::new() };
+    facts.push(world::fact(T0 + 9_000, "operator", Body::Command(Box::new(pay))));
+    let mut run = Run::default();
+    run.feed(&facts, 1);
+    let paid = |run: &Run| -> Vec<Row> { run.net().into_values().filter(|r| matches!(r, Row::Commission(c) if c.state == "paid")).collect() };
+    let balance = |run: &Run| -> i64 { run.net().values().filter_map(|r| if let Row::Commission(c) = r { Some(c.amount) } else { None }).sum() };
+    let before = paid(&run);
+    assert_eq!((before.len(), balance(&run)), (1, 100));
+    let log = run.log.len();
+    let edge = InvoicePaymentFact { invoice_payment: "inpay_1".into(), invoice: "in_1".into(), payment_intent: "pi_1".into(), status: "paid".into(), amount_paid: 1000, ..Default::default() };
+    let session = SessionFact { session: "cs_1".into(), session_mode: "payment".into(), status: "complete".into(), payment_status: "paid".into(), payment_intent: "pi_1".into(), amount_total: Some(1000), currency: "usd".into(), ..Default::default() };
+    let refund = RefundFact { refund: "re_1".into(), payment_intent: "pi_1".into(), status: "succeeded".into(), amount: 500, currency: "usd".into(), created: T0 + 20_000, ..Default::default() };
+    run.feed(&[
+        world::fact(T0 + 3_000, "evt_e", Body::InvoicePayment(Box::new(edge))),
+        world::fact(T0 + 2_000, "evt_s", Body::Session(Box::new(session))),
+        world::fact(T0 + 20_000, "evt_r", Body::Refund(Box::new(refund))),
+    ], 1);
+    assert_eq!(paid(&run), before);
+    let touched = run.log[log..].iter().any(|r| matches!(r, Row::Commission(c) if c.state == "paid"));
+    assert!(!touched, "a paid row was emitted again");
+    assert_eq!(balance(&run), 50, "the refund takes half back by a row of its own");
+}
+
+#[test]
+fn worlds_are_not_empty() {
+    let entries = |seed| {
+        let mut run = Run::default();
+        run.feed(&world(seed), 9);
+        run.net().len()
+    };
+    let sum: usize = (0..50).map(entries).sum();
+    assert!(sum > 300, "{sum}");
 }

@@ -8,12 +8,16 @@ use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use futures::StreamExt as _;
 use tributary_domain::requests::{ApiError, Code};
 
+const DISCARDED: usize = 4 * 1024 * 1024;
+
 /// The body, or why there is none.
 pub(crate) async fn read(body: Body, limit: usize, wait: Duration) -> Result<Bytes, ApiError> {
-    if body.size_hint().lower() > limit as u64 {
+    let too_large = body.size_hint().lower() > limit as u64;
+    let mut frames = body.into_data_stream();
+    if too_large {
+        refuse(&mut frames, wait).await;
         return Err(ApiError::too_large(limit));
     }
-    let mut frames = body.into_data_stream();
     // Most bodies came with their head: those need no timer.
     let reading = &mut pin!(collect(&mut frames, limit));
     match futures::poll!(&mut *reading) {
@@ -31,6 +35,7 @@ async fn collect(frames: &mut BodyDataStream, limit: usize) -> Result<Bytes, Api
         let frame = frame
             .map_err(|_| ApiError::new(Code::BadRequest, "the body ended before its announced length"))?;
         if whole.len() + parts.len() + frame.len() > limit {
+            discard(frames).await;
             return Err(ApiError::too_large(limit));
         }
         if parts.is_empty() && whole.is_empty() {
@@ -41,4 +46,22 @@ async fn collect(frames: &mut BodyDataStream, limit: usize) -> Result<Bytes, Api
         }
     }
     Ok(if parts.is_empty() { whole } else { parts.into() })
+}
+
+// A client that still writes when the connection closes sees a reset, not the 413: what it sends is read
+// and thrown away, up to a bound.
+async fn discard(frames: &mut BodyDataStream) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = frames.next().await {
+        match left.checked_sub(frame.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+async fn refuse(frames: &mut BodyDataStream, wait: Duration) {
+    if tokio::time::timeout(wait, discard(frames)).await.is_err() {
+        tracing::debug!("a body over the limit did not end in time");
+    }
 }

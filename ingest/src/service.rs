@@ -163,7 +163,7 @@ impl Edge {
             if let Err(error) = self.acknowledged(delivery, redirects).await {
                 self.telemetry.append_failed(error.reason());
                 tracing::debug!(%error, "a record was not acknowledged");
-                if redirects {
+                if !redirects {
                     return Err(ApiError::unavailable("kafka did not acknowledge in time"));
                 }
                 self.telemetry.unacknowledged_clicks.increment(1);

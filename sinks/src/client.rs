@@ -35,9 +35,9 @@ pub enum Retry {
 
 /// Codes after which the same insert may succeed: memory, load, time, network, parts, replicas, keeper, disk.
 const AGAIN: &[u32] = &[
-    3, 74, 75, 76, 95, 96, 159, 160, 164, 198, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 265, 279, 285, 286, 287,
-    289, 290, 298, 305, 306, 308, 319, 335, 341, 364, 373, 394, 415, 416, 425, 439, 473, 487, 499, 518, 519, 574, 600, 667,
-    700, 733, 999, 1000, 1001, 1002,
+    3, 74, 75, 76, 95, 96, 159, 160, 164, 198, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 265,
+    279, 285, 286, 287, 289, 290, 298, 305, 306, 308, 319, 335, 341, 364, 373, 394, 415, 416, 425, 439, 473,
+    487, 499, 518, 519, 574, 600, 667, 700, 733, 999, 1000, 1001, 1002,
 ];
 
 impl ClientError {
@@ -51,7 +51,10 @@ impl ClientError {
                 _ => Retry::Again,
             },
             ClientError::Server(
-                Error::InvalidParams(_) | Error::SchemaMismatch(_) | Error::Unsupported(_) | Error::InvalidColumnsHeader(_),
+                Error::InvalidParams(_)
+                | Error::SchemaMismatch(_)
+                | Error::Unsupported(_)
+                | Error::InvalidColumnsHeader(_),
             ) => Retry::Never,
             ClientError::Server(_) => Retry::Again,
         }
@@ -76,9 +79,15 @@ impl Client {
     pub fn new(config: &ClickHouseConfig, compress: bool) -> Self {
         let mut inner = clickhouse::Client::default()
             .with_url(&config.url)
-            .with_compression(if compress { Compression::Lz4 } else { Compression::None });
+            .with_compression(if compress {
+                Compression::Lz4
+            } else {
+                Compression::None
+            });
         if !config.user.is_empty() {
-            inner = inner.with_user(&config.user).with_password(config.password.reveal());
+            inner = inner
+                .with_user(&config.user)
+                .with_password(config.password.reveal());
         }
         Self { inner }
     }
@@ -119,11 +128,17 @@ mod tests {
     #[test]
     fn errors_are_told_apart() {
         let cases = [
-            ("Code: 241. DB::Exception: Memory limit (total) exceeded", Retry::Again),
+            (
+                "Code: 241. DB::Exception: Memory limit (total) exceeded",
+                Retry::Again,
+            ),
             ("Code: 252. DB::Exception: Too many parts", Retry::Again),
             ("Code: 60. DB::Exception: Table t.x does not exist", Retry::Never),
             ("Code: 16. DB::Exception: No such column y in table", Retry::Never),
-            ("Code: 516. DB::Exception: default: Authentication failed", Retry::Never),
+            (
+                "Code: 516. DB::Exception: default: Authentication failed",
+                Retry::Never,
+            ),
             ("502 Bad Gateway", Retry::Again),
         ];
         for (text, expected) in cases {

@@ -94,6 +94,10 @@ pub struct SinkConfig {
     pub generation: u32,
     /// A row waits no longer than this for others, milliseconds.
     pub flush_millis: u64,
+    /// While the sink is behind by more than `behind_millis`, rows wait up to this long: large inserts catch up sooner.
+    pub catch_up_millis: u64,
+    /// From which age on a record counts as behind.
+    pub behind_millis: u64,
     /// A batch of this many rows does not wait.
     pub batch_rows: usize,
     /// Nor one of this many bytes.
@@ -118,9 +122,11 @@ impl Default for SinkConfig {
             tables: Vec::new(),
             generation: 1,
             flush_millis: 300,
+            catch_up_millis: 2_000,
+            behind_millis: 5_000,
             batch_rows: 131_072,
             batch_bytes: 24 << 20,
-            memory_bytes: 72 << 20,
+            memory_bytes: 96 << 20,
             inserts: 2,
             compress: false,
             kafka: std::collections::BTreeMap::new(),
@@ -129,9 +135,14 @@ impl Default for SinkConfig {
 }
 
 impl SinkConfig {
-    /// A row waits no longer than this for others.
-    pub fn flush(&self) -> Duration {
-        Duration::from_millis(self.flush_millis)
+    /// How long a batch waits for more rows; `behind` if its first record was old when it was read.
+    pub fn flush(&self, behind: bool) -> Duration {
+        let millis = if behind {
+            self.catch_up_millis.max(self.flush_millis)
+        } else {
+            self.flush_millis
+        };
+        Duration::from_millis(millis)
     }
 }
 
@@ -145,7 +156,11 @@ mod tests {
             password: Secret::new("hunter2"),
             ..Default::default()
         };
-        for shown in [format!("{config:?}"), serde_json::to_string(&config).unwrap(), config.password.to_string()] {
+        for shown in [
+            format!("{config:?}"),
+            serde_json::to_string(&config).unwrap(),
+            config.password.to_string(),
+        ] {
             assert!(shown.contains("***") && !shown.contains("hunter2"), "{shown}");
         }
     }

@@ -16,7 +16,8 @@ pub const CRASH_POINTS: [&str; 5] = [
 static ARMED: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
 
 pub(crate) fn pass(name: &str) {
-    let Some((armed, left)) = ARMED.get_or_init(|| parse(&std::env::var("TRIBUTARY_CRASH_POINT").ok()?)) else {
+    let Some((armed, left)) = ARMED.get_or_init(|| parse(&std::env::var("TRIBUTARY_CRASH_POINT").ok()?))
+    else {
         return;
     };
     if armed == name && left.fetch_sub(1, Ordering::Relaxed) == 1 {

@@ -12,9 +12,15 @@ use crate::config::ClickHouseConfig;
 /// Name and text of each migration.
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_clicks", include_str!("../migrations/0001_clicks.sql")),
-    ("0002_conversions", include_str!("../migrations/0002_conversions.sql")),
+    (
+        "0002_conversions",
+        include_str!("../migrations/0002_conversions.sql"),
+    ),
     ("0003_refunds", include_str!("../migrations/0003_refunds.sql")),
-    ("0004_commissions", include_str!("../migrations/0004_commissions.sql")),
+    (
+        "0004_commissions",
+        include_str!("../migrations/0004_commissions.sql"),
+    ),
     ("0005_roll_ups", include_str!("../migrations/0005_roll_ups.sql")),
     ("0006_current", include_str!("../migrations/0006_current.sql")),
     ("0007_views", include_str!("../migrations/0007_views.sql")),
@@ -42,7 +48,9 @@ pub enum MigrateError {
         source: ClientError,
     },
     /// A migration that was applied has another text by now.
-    #[error("migration {name} was applied with checksum {applied}, but this version of it has {own}: a migration is never edited, add a further one")]
+    #[error(
+        "migration {name} was applied with checksum {applied}, but this version of it has {own}: a migration is never edited, add a further one"
+    )]
     Checksum {
         /// Migration.
         name: String,
@@ -74,16 +82,25 @@ struct Known {
 /// If ClickHouse refuses a statement, or what was applied differs from this version's files.
 pub async fn migrate(config: &ClickHouseConfig) -> Result<Vec<Applied>, MigrateError> {
     for name in [&config.database, &config.cluster] {
-        if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        if !name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        {
             return Err(MigrateError::Name(name.clone()));
         }
     }
     let client = Client::new(config, false);
     let database = &config.database;
-    run(&client, &fill("CREATE DATABASE IF NOT EXISTS {database}{on_cluster}", config)).await?;
+    run(
+        &client,
+        &fill("CREATE DATABASE IF NOT EXISTS {database}{on_cluster}", config),
+    )
+    .await?;
     run(&client, &fill(TABLE, config)).await?;
     let known: Vec<Known> = client
-        .query(&format!("SELECT name, checksum FROM {database}.schema_migrations ORDER BY name"))
+        .query(&format!(
+            "SELECT name, checksum FROM {database}.schema_migrations ORDER BY name"
+        ))
         .fetch_all()
         .await
         .map_err(ClientError::from)?;
@@ -94,14 +111,22 @@ pub async fn migrate(config: &ClickHouseConfig) -> Result<Vec<Applied>, MigrateE
             continue;
         }
         for statement in statements(text) {
-            run(&client, &fill(&statement, config)).await.map_err(|source| MigrateError::Statement {
-                name: (*name).to_owned(),
-                statement: statement.lines().find(|line| !line.starts_with("--")).unwrap_or_default().to_owned(),
-                source,
-            })?;
+            run(&client, &fill(&statement, config))
+                .await
+                .map_err(|source| MigrateError::Statement {
+                    name: (*name).to_owned(),
+                    statement: statement
+                        .lines()
+                        .find(|line| !line.starts_with("--"))
+                        .unwrap_or_default()
+                        .to_owned(),
+                    source,
+                })?;
         }
         client
-            .query(&format!("INSERT INTO {database}.schema_migrations (name, checksum) VALUES (?, ?)"))
+            .query(&format!(
+                "INSERT INTO {database}.schema_migrations (name, checksum) VALUES (?, ?)"
+            ))
             .bind(name)
             .bind(checksum(text))
             .execute()
@@ -146,7 +171,11 @@ fn check(known: &[Known], own: &[(&str, &str)]) -> Result<(), MigrateError> {
 fn statements(text: &str) -> Vec<String> {
     let statements = text.split(";\n").map(str::trim);
     statements
-        .filter(|statement| statement.lines().any(|line| !line.is_empty() && !line.starts_with("--")))
+        .filter(|statement| {
+            statement
+                .lines()
+                .any(|line| !line.is_empty() && !line.starts_with("--"))
+        })
         .map(str::to_owned)
         .collect()
 }
@@ -165,7 +194,10 @@ fn fill(sql: &str, config: &ClickHouseConfig) -> String {
 }
 
 fn checksum(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -184,8 +216,14 @@ mod tests {
             assert!(!statements.is_empty(), "{name}");
             for statement in statements {
                 let sql = fill(&statement, &config);
-                assert!(!sql.contains('{') && sql.contains(" ON CLUSTER `c1`"), "{name}: {sql}");
-                assert_eq!(sql.matches("ENGINE =").count(), sql.matches("ENGINE = Replicated").count());
+                assert!(
+                    !sql.contains('{') && sql.contains(" ON CLUSTER `c1`"),
+                    "{name}: {sql}"
+                );
+                assert_eq!(
+                    sql.matches("ENGINE =").count(),
+                    sql.matches("ENGINE = Replicated").count()
+                );
             }
         }
     }
@@ -193,10 +231,19 @@ mod tests {
     #[test]
     fn names_are_in_order_and_checked() {
         assert!(MIGRATIONS.is_sorted_by_key(|(name, _)| *name));
-        let known = |name: &str, checksum: String| Known { name: name.into(), checksum };
+        let known = |name: &str, checksum: String| Known {
+            name: name.into(),
+            checksum,
+        };
         let own = [("0001_a", "x;\n")];
         assert!(check(&[known("0001_a", checksum("x;\n"))], &own).is_ok());
-        assert!(matches!(check(&[known("0001_a", checksum("y"))], &own), Err(MigrateError::Checksum { .. })));
-        assert!(matches!(check(&[known("0002_b", String::new())], &own), Err(MigrateError::Later(_))));
+        assert!(matches!(
+            check(&[known("0001_a", checksum("y"))], &own),
+            Err(MigrateError::Checksum { .. })
+        ));
+        assert!(matches!(
+            check(&[known("0002_b", String::new())], &own),
+            Err(MigrateError::Later(_))
+        ));
     }
 }

@@ -72,8 +72,11 @@ impl Plan {
             return Ok(None);
         }
         let bad = || PlanError::Metadata(metadata.to_owned());
-        let [version, last, rows, layout, generation, planned_at] =
-            metadata.split(' ').collect::<Vec<_>>().try_into().map_err(|_| bad())?;
+        let [version, last, rows, layout, generation, planned_at] = metadata
+            .split(' ')
+            .collect::<Vec<_>>()
+            .try_into()
+            .map_err(|_| bad())?;
         let plan = Self {
             range: OffsetRange {
                 first,
@@ -151,7 +154,11 @@ impl Ranges {
             Some(range) if offset > range.last => Err(PlanError::Cut { range, found: offset }),
             Some(range) => {
                 self.last = Some(offset);
-                Ok(if offset == range.last { Offer::TakeLast } else { Offer::Take })
+                Ok(if offset == range.last {
+                    Offer::TakeLast
+                } else {
+                    Offer::Take
+                })
             }
             None => {
                 self.last = Some(offset);

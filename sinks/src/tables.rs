@@ -128,7 +128,10 @@ mod tests {
             crate::rows::Program::compile(&table.schema, &table).unwrap();
             assert!(table.keeps_positions());
             assert!(table.topic.starts_with("p."));
-            assert_eq!(table.month_of.map(|at| table.columns[at].kind), Some(Kind::Millis));
+            assert_eq!(
+                table.month_of.map(|at| table.columns[at].kind),
+                Some(Kind::Millis)
+            );
         }
     }
 }

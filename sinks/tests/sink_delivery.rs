@@ -1,4 +1,10 @@
 //! From Kafka into ClickHouse exactly once, whatever dies: real servers, real processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod sink_support;
 
@@ -58,9 +64,20 @@ fn sale(n: usize, revision: i64, op: Op, amount: i64) -> (Vec<u8>, Conversion) {
 async fn exactly(world: &World, clicks: u64) -> Result<()> {
     world.until("SELECT count() FROM {db}.clicks", clicks).await?;
     let ids: u64 = world.one("SELECT uniqExact(id) FROM {db}.clicks").await?;
-    let places: u64 = world.one("SELECT uniqExact(kafka_partition, kafka_offset) FROM {db}.clicks").await?;
-    assert_eq!((ids, places), (clicks, clicks), "no click twice, none twice from one place");
-    world.until("SELECT toUInt64(sum(clicks + bots + duplicates)) FROM {db}.clicks_hourly", clicks).await
+    let places: u64 = world
+        .one("SELECT uniqExact(kafka_partition, kafka_offset) FROM {db}.clicks")
+        .await?;
+    assert_eq!(
+        (ids, places),
+        (clicks, clicks),
+        "no click twice, none twice from one place"
+    );
+    world
+        .until(
+            "SELECT toUInt64(sum(clicks + bots + duplicates)) FROM {db}.clicks_hourly",
+            clicks,
+        )
+        .await
 }
 
 #[test]
@@ -85,10 +102,14 @@ async fn rows_and_roll_ups_are_what_was_sent() -> Result<()> {
     let bots: i64 = world.one("SELECT sum(bots) FROM {db}.clicks_hourly").await?;
     assert_eq!(bots, 300);
     world.until("SELECT count() FROM {db}.conversions", 600).await?;
-    let total: i64 = world.one("SELECT sum(amount) FROM {db}.conversions_hourly").await?;
+    let total: i64 = world
+        .one("SELECT sum(amount) FROM {db}.conversions_hourly")
+        .await?;
     assert_eq!(total, 150 * 100 + 150 * 70);
     let current: u64 = world.one("SELECT count() FROM {db}.conversions_current").await?;
-    let net: i64 = world.one("SELECT sum(amount) FROM {db}.conversions_current").await?;
+    let net: i64 = world
+        .one("SELECT sum(amount) FROM {db}.conversions_current")
+        .await?;
     assert_eq!((current, net), (300, total));
     let lines: u64 = world
         .one("SELECT count() FROM {db}.conversions WHERE `lines.product` = ['gold'] AND `lines.quantity` = [2] AND has(keys, concat('pi:pi_', substring(id, 6))) AND lines.amount = [amount]")
@@ -122,7 +143,9 @@ async fn what_is_no_record_becomes_a_dead_letter_and_the_rest_goes_on() -> Resul
         push(&producer, &topic, Some(0), b"key", &good)?;
     }
     let sink = world.start();
-    world.until("SELECT count() FROM {db}.clicks", bad.len() as u64).await?;
+    world
+        .until("SELECT count() FROM {db}.clicks", bad.len() as u64)
+        .await?;
     sink.stop().await?;
 
     use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -139,8 +162,18 @@ async fn what_is_no_record_becomes_a_dead_letter_and_the_rest_goes_on() -> Resul
     for (n, (value, reason)) in bad.iter().enumerate() {
         let message = consumer.poll(Duration::from_secs(20)).expect("a dead letter")?;
         let letter = decoder.decode(message.payload().unwrap_or_default())?;
-        assert_eq!((letter.reason.as_str(), letter.offset, &letter.value), (*reason, 2 * n as i64, value));
-        assert_eq!((letter.topic.as_str(), letter.stage.as_str(), letter.key.as_slice()), (topic.as_str(), "sink", &b"key"[..]));
+        assert_eq!(
+            (letter.reason.as_str(), letter.offset, &letter.value),
+            (*reason, 2 * n as i64, value)
+        );
+        assert_eq!(
+            (
+                letter.topic.as_str(),
+                letter.stage.as_str(),
+                letter.key.as_slice()
+            ),
+            (topic.as_str(), "sink", &b"key"[..])
+        );
     }
     Ok(())
 }

@@ -1,4 +1,10 @@
 //! Several sinks, sleeping sinks, and servers that go away: still every click is one row.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod sink_support;
 
@@ -26,7 +32,9 @@ async fn exactly(world: &World, clicks: u64) -> Result<()> {
     world.until("SELECT count() FROM {db}.clicks", clicks).await?;
     let ids: u64 = world.one("SELECT uniqExact(id) FROM {db}.clicks").await?;
     assert_eq!(ids, clicks, "no click twice");
-    world.until("SELECT toUInt64(sum(clicks)) FROM {db}.clicks_hourly", clicks).await
+    world
+        .until("SELECT toUInt64(sum(clicks)) FROM {db}.clicks_hourly", clicks)
+        .await
 }
 
 #[test]
@@ -100,12 +108,15 @@ async fn a_log_that_begins_after_the_position_stops_the_sink() -> Result<()> {
     exactly(&world, 100).await?;
     sink.stop().await?;
     world.send(Topic::Clicks, (100..200).map(click))?;
-    let admin: AdminClient<DefaultClientContext> =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &world.servers.kafka_bootstrap).create()?;
+    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &world.servers.kafka_bootstrap)
+        .create()?;
     let mut list = rdkafka::TopicPartitionList::new();
     list.add_partition_offset(&world.topic(Topic::Clicks), 0, rdkafka::Offset::Offset(150))?;
     admin.delete_records(&list, &AdminOptions::new()).await?;
-    let error = tokio::time::timeout(Duration::from_secs(30), world.start().task).await??.unwrap_err();
+    let error = tokio::time::timeout(Duration::from_secs(30), world.start().task)
+        .await??
+        .unwrap_err();
     assert!(error.to_string().contains("is not in the log"), "{error}");
     Ok(())
 }
@@ -119,7 +130,9 @@ async fn a_group_without_its_position_does_not_read_everything_again() -> Result
     exactly(&world, 100).await?;
     sink.stop().await?;
     world.sink.group.push_str("_other");
-    let error = tokio::time::timeout(Duration::from_secs(30), world.start().task).await??.unwrap_err();
+    let error = tokio::time::timeout(Duration::from_secs(30), world.start().task)
+        .await??
+        .unwrap_err();
     assert!(error.to_string().contains("no committed position"), "{error}");
     Ok(())
 }

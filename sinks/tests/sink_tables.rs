@@ -1,4 +1,10 @@
 //! Migrations, block encoding and roll-ups against a real ClickHouse.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod sink_support;
 
@@ -18,10 +24,15 @@ async fn migrations_are_applied_once_and_never_edited() -> Result<()> {
     assert_eq!(applied, MIGRATIONS.len() as u64);
 
     let database = &world.clickhouse.database;
-    let edit = format!("ALTER TABLE {database}.schema_migrations UPDATE checksum = 'x' WHERE name = '0003_refunds' SETTINGS mutations_sync = 1");
+    let edit = format!(
+        "ALTER TABLE {database}.schema_migrations UPDATE checksum = 'x' WHERE name = '0003_refunds' SETTINGS mutations_sync = 1"
+    );
     world.client.query(&edit).execute().await?;
     let error = migrate(&world.clickhouse).await.unwrap_err();
-    assert!(matches!(&error, MigrateError::Checksum { name, .. } if name == "0003_refunds"), "{error}");
+    assert!(
+        matches!(&error, MigrateError::Checksum { name, .. } if name == "0003_refunds"),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -44,7 +55,10 @@ async fn the_schema_is_the_one_of_the_dump() -> Result<()> {
         std::fs::write(DUMP, &dump)?;
     }
     let expected = std::fs::read_to_string(DUMP)?;
-    assert_eq!(dump, expected, "after a new migration: TRIBUTARY_BLESS=1 writes sinks/schema.sql anew");
+    assert_eq!(
+        dump, expected,
+        "after a new migration: TRIBUTARY_BLESS=1 writes sinks/schema.sql anew"
+    );
     Ok(())
 }
 
@@ -58,7 +72,13 @@ async fn every_table_has_the_columns_that_the_sink_sends() -> Result<()> {
             schema: String::new(),
         };
         let found = describe(&world.client, &foreign).await?;
-        let columns = |table: &Table| table.columns.iter().map(|c| (c.name.clone(), c.kind)).collect::<Vec<_>>();
+        let columns = |table: &Table| {
+            table
+                .columns
+                .iter()
+                .map(|c| (c.name.clone(), c.kind))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(columns(&found), columns(&table), "{}", table.name);
         assert_eq!(found.month_of, table.month_of);
         assert!(found.position_of(&Source::Partition).is_some());
@@ -77,20 +97,49 @@ async fn every_type_comes_back_as_it_was_sent() -> Result<()> {
     );
     world.client.query(&create).execute().await?;
     let long = "long ".repeat(100_000);
-    let nasty = ["", "'", "\\", "a\tb\nc\0d", "日本語 🦀", "\u{202e}rtl", "NULL", "{x:String}", "?", &long];
+    let nasty = [
+        "",
+        "'",
+        "\\",
+        "a\tb\nc\0d",
+        "日本語 🦀",
+        "\u{202e}rtl",
+        "NULL",
+        "{x:String}",
+        "?",
+        &long,
+    ];
     let ints = [0, 1, -1, i64::MAX, i64::MIN];
     let kinds = [
-        ("n", Kind::UInt32), ("text", Kind::Text), ("word", Kind::Dictionary), ("at", Kind::Millis), ("yes", Kind::Bool),
-        ("i8", Kind::Int8), ("i16", Kind::Int16), ("i32", Kind::Int32), ("i64", Kind::Int64), ("u8", Kind::UInt8),
-        ("u16", Kind::UInt16), ("u32", Kind::UInt32), ("u64", Kind::UInt64), ("texts", Kind::Texts), ("ints", Kind::Ints),
+        ("n", Kind::UInt32),
+        ("text", Kind::Text),
+        ("word", Kind::Dictionary),
+        ("at", Kind::Millis),
+        ("yes", Kind::Bool),
+        ("i8", Kind::Int8),
+        ("i16", Kind::Int16),
+        ("i32", Kind::Int32),
+        ("i64", Kind::Int64),
+        ("u8", Kind::UInt8),
+        ("u16", Kind::UInt16),
+        ("u32", Kind::UInt32),
+        ("u64", Kind::UInt64),
+        ("texts", Kind::Texts),
+        ("ints", Kind::Ints),
     ];
-    let mut columns: Vec<Column> = kinds.iter().map(|(name, kind)| Column::new(name, *kind)).collect();
+    let mut columns: Vec<Column> = kinds
+        .iter()
+        .map(|(name, kind)| Column::new(name, *kind))
+        .collect();
     for (n, text) in nasty.iter().enumerate() {
         for (column, (_, kind)) in columns.iter_mut().zip(kinds) {
             match kind {
                 Kind::Text | Kind::Dictionary => column.push_text(text.as_bytes()),
                 Kind::Texts => {
-                    nasty.iter().take(n).for_each(|text| column.push_text(text.as_bytes()));
+                    nasty
+                        .iter()
+                        .take(n)
+                        .for_each(|text| column.push_text(text.as_bytes()));
                     column.end_list();
                 }
                 Kind::Ints => {
@@ -111,8 +160,14 @@ async fn every_type_comes_back_as_it_was_sent() -> Result<()> {
         }
     }
     let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
-    let statement = format!("INSERT INTO {database}.types ({}) FORMAT Native", names.join(", "));
-    world.client.insert(&statement, "t1", &Block::seal(columns)?).await?;
+    let statement = format!(
+        "INSERT INTO {database}.types ({}) FORMAT Native",
+        names.join(", ")
+    );
+    world
+        .client
+        .insert(&statement, "t1", &Block::seal(columns)?)
+        .await?;
 
     #[derive(clickhouse::Row, serde::Deserialize)]
     struct Typed {
@@ -130,14 +185,26 @@ async fn every_type_comes_back_as_it_was_sent() -> Result<()> {
         texts: Vec<String>,
         ints: Vec<i64>,
     }
-    let sql = format!("SELECT text, word, toUnixTimestamp64Milli(at) AS at, yes, i8, i16, i32, i64, u8, u16, u64, texts, ints FROM {database}.types ORDER BY n");
+    let sql = format!(
+        "SELECT text, word, toUnixTimestamp64Milli(at) AS at, yes, i8, i16, i32, i64, u8, u16, u64, texts, ints FROM {database}.types ORDER BY n"
+    );
     let rows: Vec<Typed> = world.client.query(&sql).fetch_all().await?;
     assert_eq!(rows.len(), nasty.len());
     for (n, row) in rows.iter().enumerate() {
         assert_eq!((row.text.as_str(), row.word.as_str()), (nasty[n], nasty[n]));
         assert_eq!((row.at, row.yes), (1_767_225_600_000 + n as i64, n % 2 == 1));
-        assert_eq!((row.i8, row.i16, row.i32), ([-128, 127][n % 2], [-32_768, 32_767][n % 2], [i32::MIN, i32::MAX][n % 2]));
-        assert_eq!((row.i64, row.u8, row.u16, row.u64), (ints[n % 5], 255, 65_535, i64::MAX as u64));
+        assert_eq!(
+            (row.i8, row.i16, row.i32),
+            (
+                [-128, 127][n % 2],
+                [-32_768, 32_767][n % 2],
+                [i32::MIN, i32::MAX][n % 2]
+            )
+        );
+        assert_eq!(
+            (row.i64, row.u8, row.u16, row.u64),
+            (ints[n % 5], 255, 65_535, i64::MAX as u64)
+        );
         assert_eq!(row.texts, nasty[..n]);
         assert_eq!(row.ints, ints[..n.min(5)]);
     }
@@ -148,10 +215,16 @@ async fn every_type_comes_back_as_it_was_sent() -> Result<()> {
 async fn dictionaries_of_any_size_arrive() -> Result<()> {
     let world = World::new("sink_dictionary").await?;
     let database = &world.clickhouse.database;
-    let create = format!("CREATE TABLE {database}.words (n UInt32, word LowCardinality(String)) ENGINE = MergeTree ORDER BY n");
+    let create = format!(
+        "CREATE TABLE {database}.words (n UInt32, word LowCardinality(String)) ENGINE = MergeTree ORDER BY n"
+    );
     world.client.query(&create).execute().await?;
     for distinct in [1, 255, 256, 257, 300, 65_535, 65_536, 65_537, 70_000] {
-        world.client.query(&format!("TRUNCATE TABLE {database}.words")).execute().await?;
+        world
+            .client
+            .query(&format!("TRUNCATE TABLE {database}.words"))
+            .execute()
+            .await?;
         let mut n = Column::new("n", Kind::UInt32);
         let mut word = Column::new("word", Kind::Dictionary);
         for row in 0..140_000i64 {
@@ -159,9 +232,14 @@ async fn dictionaries_of_any_size_arrive() -> Result<()> {
             word.push_text(format!("word {}", row * 7 % distinct).as_bytes());
         }
         let statement = format!("INSERT INTO {database}.words (n, word) FORMAT Native");
-        world.client.insert(&statement, &distinct.to_string(), &Block::seal(vec![n, word])?).await?;
+        world
+            .client
+            .insert(&statement, &distinct.to_string(), &Block::seal(vec![n, word])?)
+            .await?;
         let right: u64 = world
-            .one(&format!("SELECT countIf(word = concat('word ', toString(n * 7 % {distinct}))) FROM {{db}}.words"))
+            .one(&format!(
+                "SELECT countIf(word = concat('word ', toString(n * 7 % {distinct}))) FROM {{db}}.words"
+            ))
             .await?;
         assert_eq!(right, 140_000, "{distinct} distinct texts");
     }

@@ -1,5 +1,7 @@
 //! Helpers that several end-to-end tests share.
 
 pub mod counting;
+pub mod ledger;
+pub mod pipeline;
 pub mod stages;
-
+pub mod traffic;

@@ -163,6 +163,15 @@ impl Stages {
         raw.iter().map(|(_, _, value)| Ok(decoder.decode(value)?)).collect()
     }
 
+    /// Every committed record of a topic that can be decoded.
+    pub async fn read_readable<T: Record>(&self, topic: Topic) -> Result<Vec<T>> {
+        let registry = tributary_processors::registry(&self.config).await?;
+        let mut decoder = Decoder::<T>::default();
+        decoder.add(registry.id(topic).await?, topic.schema())?;
+        let raw = self.read_raw(topic)?;
+        Ok(raw.iter().filter_map(|(_, _, value)| decoder.decode(value).ok()).collect())
+    }
+
     /// The conversions as they stand.
     pub async fn conversions(&self) -> Result<Vec<Conversion>> {
         self.read(Topic::Conversions).await

@@ -268,7 +268,7 @@ fn count_names(tables: &mut Tables<'_>, address: &str, keys: &Keys) -> Result<bo
     for key in &keys.case {
         if key.starts_with("cus:") {
             node.customers.insert(key.clone());
-        } else if key.starts_with("ext:") {
+        } else if key.starts_with("ext:") && !key.starts_with("ext:cus_") {
             node.externals.insert(key.clone());
         }
     }

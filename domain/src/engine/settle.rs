@@ -38,21 +38,20 @@ pub(super) fn settle_case(
     let Some(mut case) = tables.get::<Case>(Table::Cases, &number.to_be_bytes())? else {
         return Ok(());
     };
+    // A rule can make a sale of what was none (bare payments), so that the index must follow before the view.
+    let touched: Vec<u64> =
+        if marks.all { members(tables, number)? } else { marks.objects.iter().copied().collect() };
     let mut changed = Vec::new();
-    for object in &marks.objects {
+    for object in touched {
         if let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? {
             index(tables, tenant, rules, number, &mut record)?;
             tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
-            changed.push(*object);
+            changed.push(object);
         }
     }
     let view = view(tables, number, &case, rules)?;
     let hash = hash(&encode(&view)?);
-    let objects = if marks.all || hash != case.view {
-        members(tables, number)?
-    } else {
-        changed
-    };
+    let objects = if hash == case.view { changed } else { members(tables, number)? };
     let mut refs: BTreeSet<String> = case.clicks.iter().map(|id| format!("click:{id}")).collect();
     let partners = view.touches.clicks.iter().map(|click| &click.partner_id);
     refs.extend(partners.filter(|p| !p.is_empty()).map(|p| format!("partner:{p}")));
@@ -60,9 +59,6 @@ pub(super) fn settle_case(
         let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? else {
             continue;
         };
-        if marks.all && !marks.objects.contains(&object) {
-            index(tables, tenant, rules, number, &mut record)?;
-        }
         let inputs = Inputs {
             tenant,
             facts: &record.facts,

@@ -124,7 +124,7 @@ impl Inputs<'_> {
             reason: decision.reason.to_owned(),
             rule: decision.rule.to_owned(),
             commission: earned.total,
-            flags: self.flags(&decision, false),
+            flags: self.flags(&decision, &earned, false),
             dims: dimensions(&decision),
             explanation: explain(&decision, &earned, None),
             ..Conversion::default()
@@ -206,7 +206,7 @@ impl Inputs<'_> {
             reason: decision.reason.to_owned(),
             rule: decision.rule.to_owned(),
             commission: earned.total,
-            flags: self.flags(&decision, sale.client_side),
+            flags: self.flags(&decision, &earned, sale.client_side),
             dims: dimensions(&decision),
             lines: sale.lines.iter().enumerate().map(line).collect(),
             explanation: explain(&decision, &earned, Some(sale)),
@@ -219,28 +219,22 @@ impl Inputs<'_> {
         rows.push(Row::Conversion(Box::new(conversion)));
     }
 
-    /// Rule C10: flags, never silent rejections.
-    fn flags(&self, decision: &Decision, client_side: bool) -> Vec<String> {
-        let Some(click) = decision.click.as_ref() else {
-            return if client_side {
-                vec!["client_side".to_owned()]
-            } else {
-                Vec::new()
-            };
-        };
-        let existing = self
-            .view
-            .first_sale
-            .as_ref()
-            .is_some_and(|sale| sale.at < click.clicked_at - 1000);
+    /// Rules C10 and F7: flags, never silent rejections.
+    fn flags(&self, decision: &Decision, earned: &Earned, client_side: bool) -> Vec<String> {
+        let click = decision.click.as_ref();
+        let bot = click.is_some_and(|click| !click.bot.is_empty());
+        let first_sale = self.view.first_sale.as_ref();
+        let existing = click.zip(first_sale).is_some_and(|(click, sale)| sale.at < click.clicked_at - 1000);
+        let partner = Some(earned.reason).filter(|reason| reason.starts_with("partner_"));
         [
-            (!click.bot.is_empty(), "bot_click"),
-            (existing, "existing_customer"),
-            (client_side, "client_side"),
+            bot.then_some("bot_click"),
+            existing.then_some("existing_customer"),
+            client_side.then_some("client_side"),
+            partner,
         ]
         .into_iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, flag)| flag.to_owned())
+        .flatten()
+        .map(str::to_owned)
         .collect()
     }
 

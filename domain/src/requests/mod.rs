@@ -161,7 +161,7 @@ pub enum Route<'a> {
 }
 
 // First segments that are routes, of this server or of the dashboard behind the same host: no link keys.
-const RESERVED: [&str; 11] = [
+pub(crate) const RESERVED: [&str; 11] = [
     "track",
     "tracking",
     "tracking.js",

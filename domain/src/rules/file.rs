@@ -42,12 +42,7 @@ pub fn parse(yaml: &str) -> Result<ProgramFile, Vec<Problem>> {
         let line = error.location().map_or(1, |location| location.line());
         // The library's text goes on with a drawing of the place.
         let text = error.to_string();
-        let message = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .to_owned();
+        let message = without_place(text.lines().next().unwrap_or_default()).to_owned();
         vec![Problem { line, message }]
     })?;
     let outline = serde_saphyr::from_str(yaml).unwrap_or_default();
@@ -102,9 +97,10 @@ impl Checker {
     fn expect(&mut self, ok: bool, section: &str, index: usize, message: impl FnOnce() -> String) {
         if !ok {
             let line = self.line(section, index);
+            let place = if section == "workspace" { section.to_owned() } else { format!("{section}[{index}]") };
             self.problems.push(Problem {
                 line,
-                message: format!("{section}[{index}].{}", message()),
+                message: format!("{place}.{}", message()),
             });
         }
     }
@@ -149,7 +145,7 @@ impl Checker {
         for (i, partner) in file.partners.iter().enumerate() {
             let known = ids.contains(partner.program.as_str());
             self.expect(known, "partners", i, || {
-                format!("program: there is no program {:?}", partner.program)
+                format!("program: there is no program {:?} (F1)", partner.program)
             });
             self.expect(time(partner.from.as_ref()).is_ok(), "partners", i, || {
                 "from: not RFC 3339".into()
@@ -157,6 +153,7 @@ impl Checker {
             self.rewards("partners", i, &partner.rewards);
         }
         self.unique("links", file.links.iter().map(|l| l.id.as_str()));
+        let mut places = BTreeSet::new();
         for (i, link) in file.links.iter().enumerate() {
             let url = link.url.starts_with("https://") || link.url.starts_with("http://");
             self.expect(url, "links", i, || {
@@ -168,6 +165,13 @@ impl Checker {
                 i,
                 || "key: not empty, no leading slash".into(),
             );
+            self.expect(!is_reserved(&link.key), "links", i, || {
+                format!("key: {:?} is a path of the edge itself", link.key)
+            });
+            let place = (link.domain.to_lowercase(), link.key.as_str());
+            self.expect(places.insert(place), "links", i, || {
+                format!("key: {}/{} is declared twice", link.domain, link.key)
+            });
             self.expect(!link.domain.is_empty(), "links", i, || {
                 "domain: required where the workspace has no domains".into()
             });
@@ -184,11 +188,17 @@ impl Checker {
             });
         }
         self.unique("coupons", file.coupons.iter().map(|c| c.code.as_str()));
+        let mut mapped = BTreeSet::new();
         for (i, coupon) in file.coupons.iter().enumerate() {
             let known = partners.contains(coupon.partner.as_str());
             self.expect(known, "coupons", i, || {
                 format!("partner: there is no partner {:?} (C6)", coupon.partner)
             });
+            for id in &coupon.promotion_codes {
+                self.expect(mapped.insert(id), "coupons", i, || {
+                    format!("promotion_codes: {id:?} is mapped by two coupons (C6)")
+                });
+            }
             self.expect(time(coupon.from.as_ref()).is_ok(), "coupons", i, || {
                 "from: not RFC 3339".into()
             });
@@ -228,6 +238,20 @@ impl Checker {
             });
         }
     }
+}
+
+/// The library puts the place before its message too.
+fn without_place(text: &str) -> &str {
+    let text = text.trim_start_matches("error: ");
+    match text.split_once(": ") {
+        Some((place, rest)) if place.starts_with("line ") => rest,
+        _ => text,
+    }
+}
+
+/// First path segments that the edge keeps for itself.
+fn is_reserved(key: &str) -> bool {
+    crate::requests::RESERVED.contains(&key.split('/').next().unwrap_or_default())
 }
 
 fn is_id(id: &str) -> bool {

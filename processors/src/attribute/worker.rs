@@ -253,7 +253,7 @@ impl<'a, C: Core> Worker<'a, C> {
         let mut left = limit;
         let result = hand.iter().try_for_each(|batch| {
             for record in batch.records() {
-                if left == 0 || begun.elapsed() > budget {
+                if left == 0 || (left.is_multiple_of(64) && begun.elapsed() > budget) {
                     break;
                 }
                 // Committed before a failure that left the outcome open.

@@ -4,8 +4,8 @@
 //! a transaction that is neither committed nor aborted poisons its producer. librdkafka has no KIP-890: a
 //! commit that arrives late could otherwise end the next transaction.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -45,7 +45,9 @@ fn failed(doing: &'static str) -> impl FnOnce(KafkaError) -> TransactionError {
 #[derive(Default)]
 struct Deliveries {
     last: [AtomicI64; SLOTS],
+    pending: AtomicUsize,
     error: Mutex<Option<KafkaError>>,
+    done: Condvar,
 }
 
 impl ClientContext for Deliveries {}
@@ -64,6 +66,10 @@ impl ProducerContext for Deliveries {
                 let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| error.clone());
             }
+        }
+        if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _guard = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+            self.done.notify_all();
         }
     }
 }
@@ -157,15 +163,23 @@ impl Transaction<'_> {
             .payload(output.value);
         record.partition = output.partition;
         record.headers = output.headers;
-        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+        let pending = &self.owner.deliveries.pending;
+        pending.fetch_add(1, Ordering::AcqRel);
+        let mut deadline = None;
         loop {
             match self.owner.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((error, back)) if classify(&error) == Class::Retry && Instant::now() < deadline => {
+                Err((error, back))
+                    if classify(&error) == Class::Retry
+                        && Instant::now() < *deadline.get_or_insert_with(|| Instant::now() + TRANSACTION_TIMEOUT) =>
+                {
                     record = back;
-                    self.owner.producer.poll(Duration::from_millis(1));
+                    std::thread::sleep(Duration::from_millis(1));
                 }
-                Err((error, _)) => return Err(failed("sending")(error)),
+                Err((error, _)) => {
+                    pending.fetch_sub(1, Ordering::AcqRel);
+                    return Err(failed("sending")(error));
+                }
             }
         }
     }
@@ -227,16 +241,23 @@ impl Transaction<'_> {
     /// # Errors
     /// If one was not.
     pub fn drain(&self) -> Result<(), TransactionError> {
+        // And not with `poll`, which spins through the last millisecond of its timeout: the producer's own
+        // thread serves the reports.
         let deadline = Instant::now() + TRANSACTION_TIMEOUT + CALL_PATIENCE;
-        while self.owner.producer.in_flight_count() > 0 {
+        let deliveries = &self.owner.deliveries;
+        let mut error = deliveries.error.lock().unwrap_or_else(PoisonError::into_inner);
+        while deliveries.pending.load(Ordering::Acquire) > 0 {
             if Instant::now() > deadline {
                 let code = RDKafkaErrorCode::MessageTimedOut;
                 return Err(failed("delivering")(KafkaError::MessageProduction(code)));
             }
-            self.owner.producer.poll(Duration::from_millis(1));
+            error = deliveries
+                .done
+                .wait_timeout(error, Duration::from_millis(100))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
-        let error = &self.owner.deliveries.error;
-        let first = error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let first = error.take();
         first.map_or(Ok(()), |error| Err(failed("delivering")(error)))
     }
 }

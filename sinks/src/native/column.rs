@@ -17,7 +17,11 @@ enum Values {
     Fixed(Vec<u8>, usize),
     Text(Vec<u8>),
     Dictionary(Box<Dictionary>),
-    List { ends: Vec<u8>, items: Vec<u8>, count: u64 },
+    List {
+        ends: Vec<u8>,
+        items: Vec<u8>,
+        count: u64,
+    },
 }
 
 impl Column {

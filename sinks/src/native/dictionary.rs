@@ -88,10 +88,13 @@ impl Dictionary {
             return;
         }
         let (width, indexes): (u64, Vec<u8>) = match self.places.len() {
-            ..=0x100 => (0, self.rows.iter().map(|&row| row as u8).collect()),
-            ..=0x1_0000 => (
+            keys if keys <= 0x100 => (0, self.rows.iter().map(|&row| row as u8).collect()),
+            keys if keys <= 0x1_0000 => (
                 1,
-                self.rows.iter().flat_map(|&row| (row as u16).to_le_bytes()).collect(),
+                self.rows
+                    .iter()
+                    .flat_map(|&row| (row as u16).to_le_bytes())
+                    .collect(),
             ),
             _ => (2, self.rows.iter().flat_map(|row| row.to_le_bytes()).collect()),
         };

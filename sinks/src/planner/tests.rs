@@ -43,9 +43,16 @@ impl Table {
     }
 
     fn find(&self, offsets: &[i64]) -> Found {
-        let oldest = offsets.iter().filter_map(|offset| self.block_of.get(offset)).min();
+        let oldest = offsets
+            .iter()
+            .filter_map(|offset| self.block_of.get(offset))
+            .min();
         Found {
-            rows: offsets.iter().filter_map(|offset| self.rows.get(offset)).map(|n| u64::from(*n)).sum(),
+            rows: offsets
+                .iter()
+                .filter_map(|offset| self.rows.get(offset))
+                .map(|n| u64::from(*n))
+                .sum(),
             inserts_since: oldest.map_or(0, |block| self.blocks - block),
         }
     }
@@ -66,14 +73,18 @@ struct Life {
 }
 
 fn lives() -> impl Strategy<Value = Vec<Life>> {
-    let life = (prop::collection::vec(1usize..9, 1..6), 0usize..12, any::<bool>(), 0usize..60).prop_map(
-        |(batches, steps, answer_lost, away)| Life {
+    let life = (
+        prop::collection::vec(1usize..9, 1..6),
+        0usize..12,
+        any::<bool>(),
+        0usize..60,
+    )
+        .prop_map(|(batches, steps, answer_lost, away)| Life {
             batches,
             steps,
             answer_lost,
             away,
-        },
-    );
+        });
     prop::collection::vec(life, 1..12)
 }
 
@@ -98,7 +109,12 @@ impl World {
         let mut sizes = life.batches.iter().cycle();
         let mut open: Vec<(i64, u32)> = Vec::new();
         let mut first_batch = true;
-        let log: Vec<_> = self.log.iter().copied().filter(|(o, _)| *o >= self.committed.0).collect();
+        let log: Vec<_> = self
+            .log
+            .iter()
+            .copied()
+            .filter(|(o, _)| *o >= self.committed.0)
+            .collect();
         let mut size = *sizes.next().unwrap();
         for (index, record) in log.iter().enumerate() {
             match ranges.offer(record.0).unwrap() {
@@ -128,7 +144,11 @@ impl World {
                     return false;
                 }
                 if doubtful && first_batch {
-                    match after_doubt(offsets.len() as u64, self.table.find(&offsets), self.window as u64) {
+                    match after_doubt(
+                        offsets.len() as u64,
+                        self.table.find(&offsets),
+                        self.window as u64,
+                    ) {
                         Verdict::Send => {}
                         Verdict::Skip => continue,
                         Verdict::Stop => panic!("a range was cut differently"),
@@ -222,7 +242,13 @@ fn a_plan_whose_end_is_gone_stops() {
 
 #[test]
 fn foreign_metadata_stops() {
-    for metadata in ["x", "2 14 3 ab 2 99", "1 9 3 ab 2 99", "1 14 3 ab 2", "1 14 3 ab 2 99 7"] {
+    for metadata in [
+        "x",
+        "2 14 3 ab 2 99",
+        "1 9 3 ab 2 99",
+        "1 14 3 ab 2",
+        "1 14 3 ab 2 99 7",
+    ] {
         assert!(Ranges::resume(10, metadata).is_err(), "{metadata}");
     }
 }

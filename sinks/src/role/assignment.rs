@@ -66,7 +66,10 @@ impl Assignments {
     }
 
     fn push(&self, event: Event) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
     }
 }
 
@@ -94,7 +97,12 @@ impl Context {
                 let place = (element.topic().to_owned(), element.partition());
                 let (start, fresh) = match element.offset() {
                     Offset::Offset(offset) => (offset, false),
-                    _ => (consumer.fetch_watermarks(element.topic(), element.partition(), ASK)?.0, true),
+                    _ => (
+                        consumer
+                            .fetch_watermarks(element.topic(), element.partition(), ASK)?
+                            .0,
+                        true,
+                    ),
                 };
                 list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(start))?;
                 epochs.last += 1;

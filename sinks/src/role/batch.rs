@@ -25,11 +25,19 @@ pub(super) struct Batch {
     pub(super) months: BTreeMap<u32, Vec<Column>>,
     /// When its first record came.
     pub(super) opened: Option<Instant>,
+    /// That record was old already.
+    pub(super) behind: bool,
 }
 
 impl Batch {
     /// Appends the row that was read from `datum`.
-    pub(super) fn append(&mut self, table: &Table, program: &Program, datum: &[u8], row: &Row) -> Result<(), OutOfTime> {
+    pub(super) fn append(
+        &mut self,
+        table: &Table,
+        program: &Program,
+        datum: &[u8],
+        row: &Row,
+    ) -> Result<(), OutOfTime> {
         let month = match table.month_of {
             None => 0,
             Some(column) => {
@@ -55,7 +63,11 @@ impl Batch {
 }
 
 fn columns(table: &Table) -> Vec<Column> {
-    table.columns.iter().map(|column| Column::new(&column.name, column.kind)).collect()
+    table
+        .columns
+        .iter()
+        .map(|column| Column::new(&column.name, column.kind))
+        .collect()
 }
 
 /// Fills in where the record stood.

@@ -37,7 +37,10 @@ struct Request {
 pub(super) struct Committer(Sender<Request>);
 
 impl Committer {
-    pub(super) fn start(consumer: Arc<SinkConsumer>, assignments: Arc<Assignments>) -> Result<Self, SinkError> {
+    pub(super) fn start(
+        consumer: Arc<SinkConsumer>,
+        assignments: Arc<Assignments>,
+    ) -> Result<Self, SinkError> {
         let (sender, requests) = channel();
         std::thread::Builder::new()
             .name("sink-commit".to_owned())
@@ -47,7 +50,13 @@ impl Committer {
     }
 
     /// Queues a commit; the answer comes through the receiver.
-    pub(super) fn submit(&self, place: Place, epoch: u64, offset: i64, metadata: String) -> oneshot::Receiver<Committed> {
+    pub(super) fn submit(
+        &self,
+        place: Place,
+        epoch: u64,
+        offset: i64,
+        metadata: String,
+    ) -> oneshot::Receiver<Committed> {
         let (reply, answer) = oneshot::channel();
         let request = Request {
             place,
@@ -80,15 +89,20 @@ fn work(consumer: &SinkConsumer, assignments: &Assignments, requests: &Receiver<
 
 fn commit(consumer: &SinkConsumer, assignments: &Assignments, batch: Vec<Request>) {
     let epochs = assignments.hold();
-    let (owned, lost): (Vec<_>, Vec<_>) =
-        batch.into_iter().partition(|request| epochs.owns(&request.place, request.epoch));
+    let (owned, lost): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .partition(|request| epochs.owns(&request.place, request.epoch));
     let mut list = TopicPartitionList::with_capacity(owned.len());
     for request in &owned {
         let mut element = list.add_partition(&request.place.0, request.place.1);
         element.set_offset(Offset::Offset(request.offset)).ok();
         element.set_metadata(&request.metadata);
     }
-    let result = if owned.is_empty() { Ok(()) } else { consumer.commit(&list, CommitMode::Sync) };
+    let result = if owned.is_empty() {
+        Ok(())
+    } else {
+        consumer.commit(&list, CommitMode::Sync)
+    };
     drop(epochs);
     for request in lost {
         request.reply.send(Committed::Lost).ok();

@@ -13,8 +13,8 @@ use super::letters::{DeadLetters, Letter};
 use crate::client::{Client, ClientError, Retry};
 use crate::crash;
 use crate::native::{Block, Column};
-use crate::schemas::SchemaError;
 use crate::planner::{Found, Plan, Verdict, after_doubt};
+use crate::schemas::SchemaError;
 use crate::tables::Table;
 
 /// A plan that was committed longer ago may have lost its owner: ask before an insert starts.
@@ -105,7 +105,10 @@ async fn commit_plan(shared: &Shared, flight: &Flight) -> bool {
     let mut backoff = Backoff(BACKOFF.0);
     loop {
         let first = flight.plan.range.first;
-        let answer = shared.committer.submit(flight.place.clone(), flight.epoch, first, flight.plan.metadata());
+        let answer =
+            shared
+                .committer
+                .submit(flight.place.clone(), flight.epoch, first, flight.plan.metadata());
         match answer.await {
             Ok(Committed::Done) => return true,
             Ok(Committed::Lost) | Err(_) => return false,
@@ -120,7 +123,11 @@ async fn commit_plan(shared: &Shared, flight: &Flight) -> bool {
 async fn send_letters(shared: &Shared, flight: &Flight, letters: &[Letter]) -> Result<bool, SinkError> {
     let mut backoff = Backoff(BACKOFF.0);
     loop {
-        match shared.letters.send(&flight.place.0, flight.place.1, letters).await {
+        match shared
+            .letters
+            .send(&flight.place.0, flight.place.1, letters)
+            .await
+        {
             Ok(()) => return Ok(true),
             Err(SinkError::Schemas(error @ SchemaError::Refused(_))) => return Err(error.into()),
             Err(error) => tracing::warn!(%error, "dead letters not written"),
@@ -145,8 +152,16 @@ async fn insert(
 ) -> Result<bool, SinkError> {
     let table = &flight.table;
     let token = flight.plan.token(&flight.place.0, flight.place.1, month);
-    let columns: Vec<String> = table.columns.iter().map(|column| format!("`{}`", column.name)).collect();
-    let statement = format!("INSERT INTO {} ({}) FORMAT Native", table.name, columns.join(", "));
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| format!("`{}`", column.name))
+        .collect();
+    let statement = format!(
+        "INSERT INTO {} ({}) FORMAT Native",
+        table.name,
+        columns.join(", ")
+    );
     let mut backoff = Backoff(BACKOFF.0);
     let mut doubtful = flight.replay;
     let mut unknown_since = None;
@@ -184,7 +199,10 @@ async fn attempt(
         match after_doubt(block.rows as u64, found, shared.deduplication_window) {
             Verdict::Send => {}
             Verdict::Skip => {
-                tracing::warn!(token, "found in the table, not sent again; compare roll-ups with the table");
+                tracing::warn!(
+                    token,
+                    "found in the table, not sent again; compare roll-ups with the table"
+                );
                 return Ok(());
             }
             Verdict::Stop => {
@@ -206,8 +224,15 @@ async fn attempt(
     shared.client.insert(statement, token, block).await?;
     let name = flight.table.name.clone();
     metrics::counter!("tributary_sink_rows_total", "table" => name.clone()).increment(block.rows as u64);
-    metrics::histogram!("tributary_sink_insert_seconds", "table" => name).record(started.elapsed().as_secs_f64());
-    tracing::debug!(token, rows = block.rows, bytes = block.size(), millis = started.elapsed().as_millis() as u64, "inserted");
+    metrics::histogram!("tributary_sink_insert_seconds", "table" => name)
+        .record(started.elapsed().as_secs_f64());
+    tracing::debug!(
+        token,
+        rows = block.rows,
+        bytes = block.size(),
+        millis = started.elapsed().as_millis() as u64,
+        "inserted"
+    );
     Ok(())
 }
 

@@ -91,11 +91,13 @@ impl DeadLetters {
     }
 
     /// Writes letters; returns when Kafka has all of them. The caller repeats a failure.
-    pub(super) async fn send(&self, topic: &str, partition: i32, letters: &[Letter]) -> Result<(), SinkError> {
-        let encoder = self
-            .encoder
-            .get_or_try_init(|| self.make_encoder())
-            .await?;
+    pub(super) async fn send(
+        &self,
+        topic: &str,
+        partition: i32,
+        letters: &[Letter],
+    ) -> Result<(), SinkError> {
+        let encoder = self.encoder.get_or_try_init(|| self.make_encoder()).await?;
         for letter in letters {
             let mut record = DeadLetter {
                 topic: topic.to_owned(),
@@ -117,7 +119,8 @@ impl DeadLetters {
             } else {
                 sent?;
             }
-            metrics::counter!("tributary_sink_dead_letters_total", "reason" => letter.reason.code()).increment(1);
+            metrics::counter!("tributary_sink_dead_letters_total", "reason" => letter.reason.code())
+                .increment(1);
             tracing::warn!(
                 topic, partition, offset = letter.offset, reason = letter.reason.code(), detail = %letter.detail,
                 "dead letter"

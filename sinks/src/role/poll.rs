@@ -3,27 +3,31 @@
 //! It never waits for ClickHouse for long: when memory is full it stops reading for a moment, then pauses the
 //! partitions and keeps polling, so that the group does not take it for dead.
 
+mod owners;
+mod partition;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tributary_avro::schema_id;
 
+use partition::{Partition, is_due, seal, unix_millis};
+
 use super::SinkError;
-use super::assignment::{Assignments, Event, Place, SinkConsumer};
-use super::batch::{Batch, OutOfTime, place};
+use super::assignment::{Assignments, Place, SinkConsumer};
+use super::batch::{OutOfTime, place};
 use super::land::{Flight, Landed, Shared, land};
 use super::letters::{Letter, Reason};
 use super::programs::{Known, Programs};
 use crate::config::SinkConfig;
 use crate::crash;
-use crate::planner::{Offer, Ranges};
+use crate::planner::Offer;
 use crate::rows::Row;
 use crate::schemas::Schemas;
 use crate::tables::Table;
@@ -34,8 +38,6 @@ const IDLE: Duration = Duration::from_millis(10);
 const TICK: usize = 128;
 /// Full for longer than this, partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The registry is asked again after this.
-const STALL: Duration = Duration::from_secs(1);
 /// What is in flight at the end may take this long.
 const LAST_FLIGHTS: Duration = Duration::from_secs(20);
 
@@ -47,18 +49,6 @@ pub(super) struct Wiring {
     pub(super) schemas: Arc<dyn Schemas>,
     pub(super) runtime: Handle,
     pub(super) stop: Arc<AtomicBool>,
-}
-
-struct Partition {
-    place: Place,
-    epoch: u64,
-    table: usize,
-    ranges: Ranges,
-    batch: Batch,
-    /// Bytes in flight.
-    flying: usize,
-    /// The registry is away: nothing is taken until then.
-    stalled: Option<Instant>,
 }
 
 struct Arrival {
@@ -150,9 +140,16 @@ impl Poll {
             self.arrived(arrival)?;
         }
         let now = Instant::now();
+        // Memory runs short: send what there is.
+        let all = all || self.bytes >= self.config.memory_bytes;
         while self.in_flight < self.config.inserts.max(1) {
             let due = |p: &&mut Partition| p.ranges.can_seal() && (all || is_due(&self.config, p, now));
-            let Some(partition) = self.partitions.iter_mut().filter(due).min_by_key(|p| p.batch.opened) else {
+            let Some(partition) = self
+                .partitions
+                .iter_mut()
+                .filter(due)
+                .min_by_key(|p| p.batch.opened)
+            else {
                 break;
             };
             let table = self.tables.get(partition.table).cloned();
@@ -173,10 +170,15 @@ impl Poll {
 
     fn launch(&self, flight: Flight) {
         let (place, epoch) = (flight.place.clone(), flight.epoch);
-        let landing = self.wiring.runtime.spawn(land(self.wiring.shared.clone(), flight));
+        let landing = self
+            .wiring
+            .runtime
+            .spawn(land(self.wiring.shared.clone(), flight));
         let arrive = self.arrive.clone();
         self.wiring.runtime.spawn(async move {
-            let landed = landing.await.unwrap_or_else(|error| Landed::Failed(SinkError::Internal(error.to_string())));
+            let landed = landing
+                .await
+                .unwrap_or_else(|error| Landed::Failed(SinkError::Internal(error.to_string())));
             // The poll thread has ended only if nobody wants to know.
             arrive.send(Arrival { place, epoch, landed }).ok();
         });
@@ -209,9 +211,17 @@ impl Poll {
     }
 
     // If it fails, the plan stays beside the old offset: its range is sent again and recognized.
-    fn commit_position(&self, partition: &Partition) -> tokio::sync::oneshot::Receiver<super::commit::Committed> {
+    fn commit_position(
+        &self,
+        partition: &Partition,
+    ) -> tokio::sync::oneshot::Receiver<super::commit::Committed> {
         let committer = &self.wiring.shared.committer;
-        committer.submit(partition.place.clone(), partition.epoch, partition.ranges.landed_up_to(), String::new())
+        committer.submit(
+            partition.place.clone(),
+            partition.epoch,
+            partition.ranges.landed_up_to(),
+            String::new(),
+        )
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), SinkError> {
@@ -224,7 +234,11 @@ impl Poll {
     /// Whether there is room for more records.
     fn make_room(&mut self) -> Result<bool, SinkError> {
         let limit = self.config.memory_bytes;
-        let full = self.bytes >= limit || self.partitions.iter().any(|p| p.batch.rows >= self.config.batch_rows * 4);
+        let full = self.bytes >= limit
+            || self
+                .partitions
+                .iter()
+                .any(|p| p.batch.rows >= self.config.batch_rows * 4);
         if !full {
             self.full_since = None;
             if self.paused && self.bytes < limit / 2 {
@@ -247,56 +261,6 @@ impl Poll {
         Ok(true)
     }
 
-    fn rebalanced(&mut self) -> Result<(), SinkError> {
-        for event in self.wiring.assignments.take_events() {
-            match event {
-                Event::Failed(error) => return Err(error.into()),
-                Event::Revoked(place) => {
-                    tracing::info!(topic = place.0, partition = place.1, "revoked");
-                    if let Some(index) = self.partitions.iter().position(|p| p.place == place) {
-                        let gone = self.partitions.swap_remove(index);
-                        self.bytes = self.bytes.saturating_sub(gone.batch.bytes + gone.flying);
-                    }
-                }
-                Event::Assigned {
-                    place,
-                    epoch,
-                    start,
-                    metadata,
-                    fresh,
-                } => {
-                    tracing::info!(topic = place.0, partition = place.1, start, plan = metadata, "assigned");
-                    self.assigned(place, epoch, (start, metadata, fresh))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn assigned(&mut self, place: Place, epoch: u64, (start, metadata, fresh): (i64, String, bool)) -> Result<(), SinkError> {
-        let Some(table) = self.tables.iter().position(|table| table.topic == place.0) else {
-            return Ok(());
-        };
-        if fresh && let Some(table) = self.tables.get(table) {
-            self.wiring.runtime.block_on(super::land::refuse_forgotten(&self.wiring.shared.client, table, &place, start))?;
-        }
-        let ranges = Ranges::resume(start, &metadata).map_err(|source| SinkError::Plan {
-            topic: place.0.clone(),
-            partition: place.1,
-            source,
-        })?;
-        self.partitions.push(Partition {
-            place,
-            epoch,
-            table,
-            ranges,
-            batch: Batch::default(),
-            flying: 0,
-            stalled: None,
-        });
-        Ok(())
-    }
-
     fn locate(&mut self, message: &BorrowedMessage<'_>) -> Option<usize> {
         let is = |p: &Partition| p.place.1 == message.partition() && p.place.0 == message.topic();
         if !self.partitions.get(self.last).is_some_and(is) {
@@ -306,13 +270,20 @@ impl Poll {
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), SinkError> {
-        let Some(index) = self.locate(message) else { return Ok(()) };
+        let Some(index) = self.locate(message) else {
+            return Ok(());
+        };
         let offset = message.offset();
-        let Some(partition) = self.partitions.get_mut(index) else { return Ok(()) };
+        let Some(partition) = self.partitions.get_mut(index) else {
+            return Ok(());
+        };
         if partition.stalled.is_some() || offset < partition.ranges.next() {
             return Ok(());
         }
-        let (Some(table), Some(programs)) = (self.tables.get(partition.table), self.programs.get_mut(partition.table)) else {
+        let (Some(table), Some(programs)) = (
+            self.tables.get(partition.table),
+            self.programs.get_mut(partition.table),
+        ) else {
             return Ok(());
         };
         let value = message.payload().unwrap_or_default();
@@ -329,7 +300,11 @@ impl Poll {
             partition: partition.place.1,
             source,
         })?;
-        partition.batch.opened.get_or_insert_with(Instant::now);
+        if partition.batch.opened.is_none() {
+            partition.batch.opened = Some(Instant::now());
+            let age = message.timestamp().to_millis().map_or(0, |at| unix_millis() - at);
+            partition.batch.behind = age > self.config.behind_millis as i64;
+        }
         let before = partition.batch.bytes;
         let datum = value.get(HEADER..).unwrap_or_default();
         let rejected = match known {
@@ -340,7 +315,9 @@ impl Poll {
                 Ok(()) => {
                     place(table, &mut self.row, partition.place.1, offset);
                     let appended = partition.batch.append(table, &program, datum, &self.row);
-                    appended.err().map(|OutOfTime(at)| (Reason::TimeOutOfRange, format!("event time {at}")))
+                    appended
+                        .err()
+                        .map(|OutOfTime(at)| (Reason::TimeOutOfRange, format!("event time {at}")))
                 }
             },
         };
@@ -365,77 +342,4 @@ impl Poll {
         }
         Ok(())
     }
-
-    fn stall(&mut self, index: usize) -> Result<(), SinkError> {
-        if let Some(partition) = self.partitions.get_mut(index) {
-            partition.stalled = Some(Instant::now() + STALL);
-            self.wiring.consumer.pause(&only(&partition.place))?;
-        }
-        Ok(())
-    }
-
-    fn resume(&mut self, index: usize) -> Result<(), SinkError> {
-        if let Some(partition) = self.partitions.get_mut(index) {
-            let (topic, number) = (&partition.place.0, partition.place.1);
-            let next = Offset::Offset(partition.ranges.next());
-            self.wiring.consumer.seek(topic, number, next, Duration::from_secs(10))?;
-            self.wiring.consumer.resume(&only(&partition.place))?;
-            partition.stalled = None;
-        }
-        Ok(())
-    }
-
-    fn poll_error(&self, error: KafkaError) -> Result<(), SinkError> {
-        match error {
-            KafkaError::MessageConsumptionFatal(_) => Err(error.into()),
-            KafkaError::MessageConsumption(
-                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-            ) => {
-                let place = self.partitions.first().map_or((String::new(), -1), |p| p.place.clone());
-                Err(SinkError::Position {
-                    topic: place.0,
-                    partition: place.1,
-                    detail: error.to_string(),
-                })
-            }
-            error => {
-                tracing::warn!(%error, "kafka");
-                Ok(())
-            }
-        }
-    }
-}
-
-fn is_due(config: &SinkConfig, partition: &Partition, now: Instant) -> bool {
-    let batch = &partition.batch;
-    partition.ranges.is_replay()
-        || batch.rows >= config.batch_rows
-        || batch.bytes >= config.batch_bytes
-        || batch.opened.is_some_and(|opened| now.duration_since(opened) >= config.flush())
-}
-
-fn seal(partition: &mut Partition, table: Arc<Table>, generation: u32) -> Option<Flight> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let replay = partition.ranges.is_replay();
-    let plan = partition.ranges.seal(partition.batch.rows as u64, table.layout(), generation, now)?;
-    let batch = std::mem::take(&mut partition.batch);
-    if plan.rows != batch.rows as u64 {
-        tracing::warn!(?plan, rows = batch.rows, "the planned range reads differently by now");
-    }
-    partition.flying = batch.bytes;
-    Some(Flight {
-        table,
-        place: partition.place.clone(),
-        epoch: partition.epoch,
-        plan,
-        replay,
-        months: batch.months.into_iter().collect(),
-        letters: batch.letters,
-    })
-}
-
-fn only(place: &Place) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    list.add_partition(&place.0, place.1);
-    list
 }

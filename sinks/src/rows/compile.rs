@@ -84,12 +84,14 @@ impl Program {
         for (index, column) in table.columns.iter().enumerate() {
             let value = match (&column.source, compiler.found.get(index)) {
                 (Source::Partition | Source::Offset, _) | (_, Some(true)) => compiler.empty(column.kind),
-                (Source::Field(path), _) => compiler
-                    .default(&own, path, column.kind)
-                    .ok_or_else(|| Incompatible::Missing {
-                        column: column.name.clone(),
-                        field: path.clone(),
-                    })?,
+                (Source::Field(path), _) => {
+                    compiler
+                        .default(&own, path, column.kind)
+                        .ok_or_else(|| Incompatible::Missing {
+                            column: column.name.clone(),
+                            field: path.clone(),
+                        })?
+                }
             };
             defaults.push(value);
         }
@@ -120,7 +122,9 @@ impl Compiler<'_> {
             Node::Double => Op::Skip(8),
             Node::Fixed(size) => Op::Skip(*size),
             Node::Enum(symbols) => {
-                let signs = target.and_then(|index| self.table.columns.get(index)).is_some_and(|c| !c.kind.is_text());
+                let signs = target
+                    .and_then(|index| self.table.columns.get(index))
+                    .is_some_and(|c| !c.kind.is_text());
                 let values = symbols.iter().map(|symbol| match (signs, symbol.as_str()) {
                     (true, "retract") => Value::Int(-1),
                     (true, _) => Value::Int(1),
@@ -136,7 +140,9 @@ impl Compiler<'_> {
                 Op::Union(branches.collect::<Result<_, _>>()?)
             }
             Node::Record(fields) => {
-                let ops = fields.iter().map(|field| self.op(&field.node, &join(path, &field.name)));
+                let ops = fields
+                    .iter()
+                    .map(|field| self.op(&field.node, &join(path, &field.name)));
                 Op::Record(ops.collect::<Result<_, _>>()?)
             }
         })
@@ -144,11 +150,19 @@ impl Compiler<'_> {
 
     // Leaves only: arrays, unions and records hand their path down.
     fn target(&mut self, node: &Node, path: &str) -> Result<Option<usize>, Incompatible> {
-        if matches!(node, Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Record(_)) {
+        if matches!(
+            node,
+            Node::Array(_) | Node::Map(_) | Node::Union(_) | Node::Record(_)
+        ) {
             return Ok(None);
         }
         let wanted = |from: &Source| matches!(from, Source::Field(field) if field == path);
-        let Some(index) = self.table.columns.iter().position(|column| wanted(&column.source)) else {
+        let Some(index) = self
+            .table
+            .columns
+            .iter()
+            .position(|column| wanted(&column.source))
+        else {
             return Ok(None);
         };
         let Some(column) = self.table.columns.get(index) else {
@@ -184,13 +198,19 @@ impl Compiler<'_> {
     }
 
     fn empty(&mut self, kind: Kind) -> Value {
-        if kind.is_text() { Value::Constant(0) } else { Value::Int(0) }
+        if kind.is_text() {
+            Value::Constant(0)
+        } else {
+            Value::Int(0)
+        }
     }
 
     // The default of a leaf, of a record around it, or of a list of records.
     fn default(&mut self, node: &Node, path: &str, kind: Kind) -> Option<Value> {
         let Node::Record(fields) = node else { return None };
-        let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let (name, rest) = path
+            .split_once('.')
+            .map_or((path, None), |(name, rest)| (name, Some(rest)));
         let field: &Field = fields.iter().find(|field| field.name == name)?;
         if kind.is_list() {
             return field.default.as_ref().map(|_| self.empty(kind));

@@ -82,7 +82,11 @@ impl Program {
         }
         let mut reader = Reader { datum, at: 0 };
         self.read(&self.root, &mut reader, row)?;
-        if reader.at == datum.len() { Ok(()) } else { Err(BadRow::Long) }
+        if reader.at == datum.len() {
+            Ok(())
+        } else {
+            Err(BadRow::Long)
+        }
     }
 
     fn read(&self, op: &Op, reader: &mut Reader<'_>, row: &mut Row) -> Result<(), BadRow> {
@@ -169,7 +173,9 @@ impl Program {
     #[inline]
     fn set(&self, target: Option<usize>, value: Value, row: &mut Row) -> Result<(), BadRow> {
         let Some(index) = target else { return Ok(()) };
-        let Some(kind) = self.kinds.get(index) else { return Ok(()) };
+        let Some(kind) = self.kinds.get(index) else {
+            return Ok(());
+        };
         if let Value::Int(number) = value
             && !kind.holds(number)
         {
@@ -196,7 +202,12 @@ impl Program {
                 column.push_text(self.constants.get(index as usize).map_or(&[], Vec::as_slice));
             }
         };
-        for (((column, kind), value), list) in columns.iter_mut().zip(&self.kinds).zip(&row.values).zip(&row.lists) {
+        for (((column, kind), value), list) in columns
+            .iter_mut()
+            .zip(&self.kinds)
+            .zip(&row.values)
+            .zip(&row.lists)
+        {
             if kind.is_list() {
                 list.iter().for_each(|item| push(column, *item));
                 column.end_list();

@@ -89,7 +89,11 @@ impl Parser {
                 let fields = child("fields")?.as_array().map(Vec::as_slice).unwrap_or_default();
                 let fields = fields.iter().map(|field| {
                     Ok(Field {
-                        name: field.get("name").and_then(Json::as_str).unwrap_or_default().to_owned(),
+                        name: field
+                            .get("name")
+                            .and_then(Json::as_str)
+                            .unwrap_or_default()
+                            .to_owned(),
                         node: self.node(field.get("type").unwrap_or(&Json::Null), depth + 1)?,
                         default: field.get("default").cloned(),
                     })
@@ -97,13 +101,24 @@ impl Parser {
                 Node::Record(fields.collect::<Result<_, Incompatible>>()?)
             }
             "enum" => {
-                let symbols = child("symbols")?.as_array().map(Vec::as_slice).unwrap_or_default();
-                Node::Enum(symbols.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+                let symbols = child("symbols")?
+                    .as_array()
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                Node::Enum(
+                    symbols
+                        .iter()
+                        .filter_map(Json::as_str)
+                        .map(str::to_owned)
+                        .collect(),
+                )
             }
             "array" => return Ok(Node::Array(Box::new(self.node(child("items")?, depth + 1)?))),
             "map" => return Ok(Node::Map(Box::new(self.node(child("values")?, depth + 1)?))),
             "fixed" => {
-                let size = child("size")?.as_u64().and_then(|size| usize::try_from(size).ok());
+                let size = child("size")?
+                    .as_u64()
+                    .and_then(|size| usize::try_from(size).ok());
                 Node::Fixed(size.ok_or_else(|| Incompatible::Schema("fixed without size".to_owned()))?)
             }
             other => return self.primitive(other),

@@ -48,13 +48,19 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
         .fetch_all()
         .await?;
     if rows.is_empty() {
-        return Err(ClientError::Table(format!("{} does not exist or has no column", foreign.table)));
+        return Err(ClientError::Table(format!(
+            "{} does not exist or has no column",
+            foreign.table
+        )));
     }
     let mut columns = Vec::new();
     let mut month_of = None;
     for row in rows.into_iter().filter(|row| row.default_kind.is_empty()) {
         let kind = Kind::parse(&row.r#type).ok_or_else(|| {
-            ClientError::Table(format!("{}.{} is {}, which the sink does not write", foreign.table, row.name, row.r#type))
+            ClientError::Table(format!(
+                "{}.{} is {}, which the sink does not write",
+                foreign.table, row.name, row.r#type
+            ))
         })?;
         if row.is_in_partition_key == 1 {
             month_of = Some(columns.len());
@@ -75,7 +81,9 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
         .bind(table)
         .fetch_one()
         .await?;
-    let by_month = month_of.and_then(|at| columns.get(at)).filter(|column| column.kind == Kind::Millis);
+    let by_month = month_of
+        .and_then(|at| columns.get(at))
+        .filter(|column| column.kind == Kind::Millis);
     let expected = by_month.map_or(String::new(), |column| format!("toYYYYMM({})", column.name));
     if key != expected {
         return Err(ClientError::Table(format!(
@@ -87,7 +95,11 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
         topic: foreign.topic.clone(),
         name: foreign.table.clone(),
         columns,
-        schema: if foreign.schema.is_empty() { NO_DEFAULTS.to_owned() } else { foreign.schema.clone() },
+        schema: if foreign.schema.is_empty() {
+            NO_DEFAULTS.to_owned()
+        } else {
+            foreign.schema.clone()
+        },
         month_of,
     })
 }

@@ -27,7 +27,12 @@ pub struct Known(pub HashMap<u32, String>);
 impl Known {
     /// The schemas of the pipeline's topics: the ID is the topic's place in `Topic::ALL` plus one.
     pub fn pipeline() -> Self {
-        Self(Topic::ALL.iter().map(|topic| (id(*topic), topic.schema().to_owned())).collect())
+        Self(
+            Topic::ALL
+                .iter()
+                .map(|topic| (id(*topic), topic.schema().to_owned()))
+                .collect(),
+        )
     }
 }
 
@@ -37,7 +42,11 @@ pub fn id(topic: Topic) -> u32 {
 
 impl Schemas for Known {
     fn schema(&self, id: u32) -> BoxFuture<'_, Result<String, SchemaError>> {
-        let known = self.0.get(&id).cloned().ok_or_else(|| SchemaError::Unknown(id.to_string()));
+        let known = self
+            .0
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| SchemaError::Unknown(id.to_string()));
         async move { known }.boxed()
     }
 
@@ -98,7 +107,12 @@ impl World {
     }
 
     pub async fn create_topics(&self, partitions: i32) -> Result<()> {
-        let topics = [Topic::Clicks, Topic::Conversions, Topic::Refunds, Topic::Commissions];
+        let topics = [
+            Topic::Clicks,
+            Topic::Conversions,
+            Topic::Refunds,
+            Topic::Commissions,
+        ];
         for topic in topics {
             create(&self.servers, &self.topic(topic), partitions).await?;
         }
@@ -144,7 +158,10 @@ impl World {
         let told = serde_json::to_string(&(&self.sink, &self.clickhouse, Known::pipeline()))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--exact", "sink_process", "--ignored", "--nocapture"]);
-        command.env("SINK_PROCESS", told).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .env("SINK_PROCESS", told)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         if let Some(point) = crash_point {
             command.env("TRIBUTARY_CRASH_POINT", point);
         }
@@ -163,8 +180,9 @@ impl World {
 }
 
 pub async fn create(servers: &Endpoints, topic: &str, partitions: i32) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &servers.kafka_bootstrap).create()?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &servers.kafka_bootstrap)
+        .create()?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     for result in admin.create_topics(&[new], &AdminOptions::new()).await? {
         result.map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))?;
@@ -184,7 +202,9 @@ pub fn push(
         record.partition = partition;
         match producer.send(record) {
             Ok(()) => return Ok(()),
-            Err((error, _)) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) => {
+            Err((error, _))
+                if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull) =>
+            {
                 producer.poll(Duration::from_millis(10));
             }
             Err((error, _)) => return Err(error.into()),
@@ -209,7 +229,9 @@ pub struct Process(pub Child);
 
 impl Process {
     pub fn signal(&self, signal: &str) -> Result<()> {
-        let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status()?;
+        let status = Command::new("kill")
+            .args([signal, &self.0.id().to_string()])
+            .status()?;
         ensure!(status.success(), "kill {signal}");
         Ok(())
     }
@@ -237,9 +259,14 @@ impl Drop for Process {
 
 /// The body of `sink_process`: a sink until it is killed or asked to end by SIGTERM.
 pub fn sink_process() -> Result<()> {
-    let Ok(told) = std::env::var("SINK_PROCESS") else { return Ok(()) };
+    let Ok(told) = std::env::var("SINK_PROCESS") else {
+        return Ok(());
+    };
     let (sink, clickhouse, known): (SinkConfig, ClickHouseConfig, Known) = serde_json::from_str(&told)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let done = async move {

@@ -1,11 +1,12 @@
 //! The processing stages with the counting core, as a process that tests can kill.
 //!
-//! Usage: `processors-under-test CONFIG.json STAGE,STAGE`. It stops cleanly when its standard input closes.
+//! Usage: `processors-under-test CONFIG.json STAGE,STAGE [engine]`. It stops cleanly when its standard input closes.
 
 use std::collections::BTreeSet;
 use std::io::Read;
 
 use anyhow::{Context, Result};
+use tributary_domain::engine::Engine;
 use tributary_processors::runtime::health::Health;
 use tributary_processors::{ProcessConfig, StageName, run_with};
 use tributary_tests::counting::CountingCore;
@@ -32,5 +33,8 @@ async fn main() -> Result<()> {
     let shutdown = async {
         shutdown.await.ok();
     };
+    if arguments.next().as_deref() == Some("engine") {
+        return run_with::<Engine>(config, stages, shutdown, Health::default()).await;
+    }
     run_with::<CountingCore>(config, stages, shutdown, Health::default()).await
 }

@@ -19,7 +19,7 @@ pub fn program(file: &Path) -> Result<ProgramFile> {
     tributary_domain::rules::parse(&yaml).map_err(|problems| {
         let lines: Vec<String> =
             problems.iter().map(|p| format!("{}:{}: {}", file.display(), p.line, p.message)).collect();
-        anyhow::anyhow!("{} problems\n{}", lines.len(), lines.join("\n"))
+        anyhow::anyhow!("the program file has {} to mend\n{}", if lines.len() == 1 { "one place".to_owned() } else { format!("{} places", lines.len()) }, lines.join("\n"))
     })
 }
 

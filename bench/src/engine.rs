@@ -1,0 +1,157 @@
+//! `engine`: what one more fact costs in a case of few and of many facts, without any server.
+//!
+//! Both runs end with as many facts in the store; what differs is how many of them are one customer's. Each sample
+//! adds one payment and settles what it touched.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use tributary_avro::{Body, ClickFact, CustomerRef, Fact, LeadFact, SaleFact};
+use tributary_domain::click_id;
+use tributary_domain::engine::{Engine, Verdict};
+use tributary_domain::fact::Origin;
+use tributary_domain::normalize::{self, Outcome};
+use tributary_domain::rules;
+use tributary_domain::store::MemoryStore;
+use tributary_domain::tenant::Tenant;
+
+use crate::figures::{decimal, figure, median, ratio};
+
+const BASE: i64 = 1_760_000_000_000;
+const PROGRAM: &str = "
+workspace: {id: bench, domains: [go.bench.test]}
+programs:
+  - id: main
+    rewards:
+      - {id: base, event: sale, percent: 20}
+partners:
+  - {id: p0}
+";
+
+/// Options of `engine`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Facts of the small case.
+    #[arg(long, default_value_t = 30)]
+    small: usize,
+    /// Facts of the large case.
+    #[arg(long, default_value_t = 5_000)]
+    large: usize,
+    /// Payments added, each one sample.
+    #[arg(long, default_value_t = 300)]
+    samples: usize,
+}
+
+/// Runs the benchmark.
+pub fn run(options: &Options) -> Result<bool> {
+    let mut medians = Vec::new();
+    for size in [options.small, options.large] {
+        let mut nanos = one_more(size, options)?;
+        nanos.sort_by(f64::total_cmp);
+        let name = format!("engine.case_of_{size}");
+        figure(&format!("{name}.samples"), nanos.len(), "facts");
+        decimal(&format!("{name}.median"), median(&nanos), 0, "ns/fact");
+        decimal(&format!("{name}.mean"), nanos.iter().sum::<f64>() / nanos.len() as f64, 0, "ns/fact");
+        medians.push(median(&nanos));
+    }
+    if let [small, large] = medians.as_slice() {
+        ratio("engine.large_over_small", *large, *small);
+    }
+    Ok(true)
+}
+
+/// Nanoseconds for each of `samples` payments that come to cases of `size` facts.
+fn one_more(size: usize, options: &Options) -> Result<Vec<f64>> {
+    let mut store = MemoryStore::default();
+    let mut engine = Engine::open(&store)?;
+    for fact in program()? {
+        engine.apply(&mut store, &fact)?;
+    }
+    // As many facts in all as the large case has, so that only their distribution differs.
+    let customers = ((options.large + options.samples) / size.max(1)).max(1);
+    for customer in 0..customers {
+        for number in 0..size {
+            engine.apply(&mut store, &fact_of(customer, number))?;
+        }
+    }
+    while engine.settle(&mut store, 1_000)?.more {}
+    let mut nanos = Vec::with_capacity(options.samples);
+    for sample in 0..options.samples {
+        let fact = fact_of(sample % customers, size + sample / customers);
+        let begin = Instant::now();
+        let verdict = engine.apply(&mut store, &fact)?;
+        let settled = engine.settle(&mut store, 1_000)?;
+        nanos.push(begin.elapsed().as_nanos() as f64);
+        ensure!(verdict == Verdict::Applied, "a payment is {verdict:?}");
+        ensure!(!settled.rows.is_empty(), "a payment changed nothing in the ledger");
+    }
+    Ok(nanos)
+}
+
+fn program() -> Result<Vec<Fact>> {
+    let file = rules::parse(PROGRAM).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    let mut facts = Vec::new();
+    for config in file.configs(BASE) {
+        if let Outcome::Facts(of_config) = normalize::config(&config)? {
+            facts.extend(of_config.into_iter().filter(|fact| fact.mode == "live"));
+        }
+    }
+    Ok(facts)
+}
+
+/// The click, the lead, then payments.
+fn fact_of(customer: usize, number: usize) -> Fact {
+    let click = click_id::new(BASE + customer as i64, customer as u64);
+    let named = CustomerRef { external_id: format!("user_{customer}"), ..CustomerRef::default() };
+    let at = BASE + 1_000_000 + number as i64 * 1_000;
+    let (at, body) = match number {
+        0 => {
+            let body = ClickFact {
+                click_id: click,
+                clicked_at: BASE,
+                link_id: "go.bench.test/l".into(),
+                partner_id: "p0".into(),
+                program_id: "main".into(),
+                tracked: true,
+                ..ClickFact::default()
+            };
+            (BASE, Body::Click(Box::new(body)))
+        }
+        1 => {
+            let body = LeadFact {
+                event_name: "Sign up".into(),
+                quantity: 1,
+                click_id: click,
+                customer: named,
+                ..LeadFact::default()
+            };
+            (at, Body::Lead(Box::new(body)))
+        }
+        _ => {
+            let body = SaleFact {
+                external_id: format!("order_{customer}_{number}"),
+                amount: 4_900,
+                currency: "usd".into(),
+                event_name: "Purchase".into(),
+                customer: named,
+                ..SaleFact::default()
+            };
+            (at, Body::Sale(Box::new(body)))
+        }
+    };
+    let source = format!("call_{customer}_{number}");
+    Origin { tenant: Tenant::new("bench", "live"), at, source, trust: "server" }.fact(body)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_is_a_sale_of_its_case() {
+        let options = Options { small: 5, large: 20, samples: 7 };
+        assert_eq!(one_more(5, &options).unwrap().len(), 7);
+        assert_eq!(one_more(20, &options).unwrap().len(), 7);
+    }
+}
