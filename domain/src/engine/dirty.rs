@@ -40,6 +40,15 @@ impl Dirty {
         self.sweeps.insert((tenant, reference.to_owned()), Vec::new());
     }
 
+    /// Bounds what must be written down: many dirty cases become a sweep over all cases of their tenants.
+    pub fn compact(&mut self, most: usize) {
+        if self.cases.len() > most {
+            for (tenant, _) in std::mem::take(&mut self.cases).into_keys() {
+                self.sweep(tenant, "");
+            }
+        }
+    }
+
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.cases.is_empty() && self.sweeps.is_empty()

@@ -61,6 +61,9 @@ pub struct Engine {
     checkpointed: bool,
 }
 
+/// More dirty cases than this are written down as a sweep.
+const MOST_MARKS: usize = 10_000;
+
 const DIRTY: &[u8] = &[Table::Dirty as u8];
 
 impl Engine {
@@ -144,6 +147,7 @@ impl Engine {
 
     /// Writes down what is dirty. `settle` does so itself; whoever commits a store after `apply` alone must.
     pub fn checkpoint(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.dirty.compact(MOST_MARKS);
         if self.dirty.is_empty() {
             if !self.checkpointed {
                 store.delete(DIRTY);

@@ -32,6 +32,14 @@ pub trait Core: Sized + 'static {
     /// # Errors
     /// If the store fails.
     fn emitted(&mut self, store: &mut dyn Store, row: &Row) -> Result<(), StoreError>;
+
+    /// Writes down what is left to settle. Called before a store is committed that was not just settled.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn checkpoint(&mut self, _store: &mut dyn Store) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl Core for Engine {
@@ -51,5 +59,9 @@ impl Core for Engine {
 
     fn emitted(&mut self, store: &mut dyn Store, row: &Row) -> Result<(), StoreError> {
         Engine::emitted(self, store, row)
+    }
+
+    fn checkpoint(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        Engine::checkpoint(self, store)
     }
 }

@@ -131,6 +131,7 @@ impl<C: Core> Worker<'_, C> {
         let rows = self.replay_ledger(reader, logs)?;
         self.position.facts = logs.committed;
         self.position.ledger = ends;
+        self.core.checkpoint(&mut self.store)?;
         self.store.commit(&self.position.bytes())?;
         let facts = logs.committed - from.facts;
         if facts > 0 || rows > 0 {
@@ -165,6 +166,7 @@ impl<C: Core> Worker<'_, C> {
             batch += 1;
             if batch == RECORDS_PER_BATCH {
                 batch = 0;
+                self.core.checkpoint(&mut self.store)?;
                 self.store.commit(&self.position.bytes())?;
             }
             Ok(())
