@@ -75,25 +75,24 @@ fn add_to_object(
         cases.insert(absorbed.case);
         absorb(tables, dirty, (number, &mut object), (other, absorbed))?;
     }
-    let old_case = object.case;
+    let is_new = object.case == 0;
     object.facts.push(fact.clone());
-    tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-    let case = join_cases(tables, dirty, cases)?;
-    if old_case == 0 {
-        let mut record = tables.case(case)?;
+    if !is_new {
+        // Before the join, which may move it.
+        tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
+    }
+    let (case, mut record) = join_cases(tables, dirty, cases)?;
+    if is_new {
         record.objects += 1;
-        tables.put(Table::Cases, &case.to_be_bytes(), &record)?;
-        tables.store.put(
-            &super::state::key(Table::Members, tables.tenant, &pair(case, number)),
-            Vec::new(),
-        );
         object.case = case;
         tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
+        tables.mark(Table::Members, &pair(case, number));
     }
     for key in &keys.objects {
         tables.point(key, number)?;
     }
-    name_case(tables, case, keys)?;
+    name_case(tables, (case, &mut record), keys)?;
+    tables.put(Table::Cases, &case.to_be_bytes(), &record)?;
     dirty.object(tables.tenant, case, number);
     Ok(Added::Object(number))
 }
@@ -110,11 +109,10 @@ fn add_to_case(
             return Ok(Added::Duplicate);
         }
     }
-    let case = join_cases(tables, dirty, cases)?;
-    let mut record = tables.case(case)?;
+    let (case, mut record) = join_cases(tables, dirty, cases)?;
     record.facts.push(fact.clone());
+    name_case(tables, (case, &mut record), keys)?;
     tables.put(Table::Cases, &case.to_be_bytes(), &record)?;
-    name_case(tables, case, keys)?;
     dirty.case(tables.tenant, case);
     Ok(Added::Case)
 }
@@ -133,21 +131,16 @@ fn case_numbers(tables: &Tables<'_>, keys: &Keys) -> Result<BTreeSet<u64>, Store
     Ok(cases)
 }
 
-/// Notes keys and clicks of a fact with its case.
-fn name_case(tables: &mut Tables<'_>, case: u64, keys: &Keys) -> Result<(), StoreError> {
-    let mut record = tables.case(case)?;
-    let before = (record.keys.len(), record.clicks.len());
+/// Notes keys and clicks of a fact with its case, whose record is the caller's to write.
+fn name_case(tables: &mut Tables<'_>, (case, record): (u64, &mut Case), keys: &Keys) -> Result<(), StoreError> {
     for key in &keys.case {
-        if tables.node(key)?.is_some_and(|node| node.stopped) {
+        if record.keys.contains(key) || tables.node(key)?.is_some_and(|node| node.stopped) {
             continue;
         }
         tables.point(key, case)?;
         record.keys.insert(key.clone());
     }
     record.clicks.extend(keys.clicks.iter().cloned());
-    if before != (record.keys.len(), record.clicks.len()) {
-        tables.put(Table::Cases, &case.to_be_bytes(), &record)?;
-    }
     Ok(())
 }
 
@@ -180,8 +173,12 @@ fn absorb(
     Ok(())
 }
 
-/// Makes several cases one: the smaller ones move into the largest.
-fn join_cases(tables: &mut Tables<'_>, dirty: &mut Dirty, cases: BTreeSet<u64>) -> Result<u64, StoreError> {
+/// Makes several cases one: the smaller ones move into the largest, whose record is the caller's to write.
+fn join_cases(
+    tables: &mut Tables<'_>,
+    dirty: &mut Dirty,
+    cases: BTreeSet<u64>,
+) -> Result<(u64, Case), StoreError> {
     let mut records = Vec::new();
     for case in cases {
         records.push((case, tables.case(case)?));
@@ -190,15 +187,12 @@ fn join_cases(tables: &mut Tables<'_>, dirty: &mut Dirty, cases: BTreeSet<u64>) 
     records.sort_by_key(|(number, case)| (std::cmp::Reverse(weight(case)), *number));
     let mut records = records.into_iter();
     let Some((into, mut largest)) = records.next() else {
-        let number = tables.number()?;
-        tables.put(Table::Cases, &number.to_be_bytes(), &Case::default())?;
-        return Ok(number);
+        return Ok((tables.number()?, Case::default()));
     };
     for (from, case) in records {
         move_case(tables, dirty, (into, &mut largest), (from, case))?;
-        tables.put(Table::Cases, &into.to_be_bytes(), &largest)?;
     }
-    Ok(into)
+    Ok((into, largest))
 }
 
 fn move_case(
@@ -213,10 +207,7 @@ fn move_case(
     }
     for reference in &case.refs {
         tables.delete(Table::Refs, &reference_key(reference, from));
-        tables.store.put(
-            &super::state::key(Table::Refs, tenant, &reference_key(reference, into)),
-            Vec::new(),
-        );
+        tables.mark(Table::Refs, &reference_key(reference, into));
     }
     for number in members(tables, from)? {
         let mut object = tables.object(number)?;
@@ -226,10 +217,7 @@ fn move_case(
         object.case = into;
         tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
         tables.delete(Table::Members, &pair(from, number));
-        tables.store.put(
-            &super::state::key(Table::Members, tenant, &pair(into, number)),
-            Vec::new(),
-        );
+        tables.mark(Table::Members, &pair(into, number));
         dirty.object(tenant, into, number);
     }
     largest.keys.extend(case.keys);
@@ -314,21 +302,15 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
         for keys in &all {
             cases.extend(case_numbers(tables, keys)?);
         }
-        object.case = 0;
-        tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-        let into = join_cases(tables, dirty, cases)?;
-        let mut record = tables.case(into)?;
+        let (into, mut record) = join_cases(tables, dirty, cases)?;
         record.objects += 1;
+        for keys in &all {
+            name_case(tables, (into, &mut record), keys)?;
+        }
         tables.put(Table::Cases, &into.to_be_bytes(), &record)?;
         object.case = into;
         tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-        tables.store.put(
-            &super::state::key(Table::Members, tenant, &pair(into, number)),
-            Vec::new(),
-        );
-        for keys in &all {
-            name_case(tables, into, keys)?;
-        }
+        tables.mark(Table::Members, &pair(into, number));
         dirty.object(tenant, into, number);
     }
     for fact in &case.facts {

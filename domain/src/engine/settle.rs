@@ -4,7 +4,8 @@
 //! An object is settled if its own facts changed, or the view did, or a rule did; nothing else can alter
 //! its entries.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
@@ -41,24 +42,28 @@ pub(super) fn settle_case(
     // A rule can make a sale of what was none (bare payments), so that the index must follow before the view.
     let touched: Vec<u64> =
         if marks.all { members(tables, number)? } else { marks.objects.iter().copied().collect() };
-    let mut changed = Vec::new();
+    let mut changed = BTreeMap::new();
     for object in touched {
         if let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? {
             index(tables, tenant, rules, number, &mut record)?;
-            tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
-            changed.push(object);
+            changed.insert(object, record);
         }
     }
     let view = view(tables, number, &case, rules)?;
     let hash = hash(&encode(&view)?);
-    let objects = if hash == case.view { changed } else { members(tables, number)? };
+    if hash != case.view {
+        for object in members(tables, number)? {
+            if let Entry::Vacant(slot) = changed.entry(object)
+                && let Some(record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())?
+            {
+                slot.insert(record);
+            }
+        }
+    }
     let mut refs: BTreeSet<String> = case.clicks.iter().map(|id| format!("click:{id}")).collect();
     let partners = view.touches.clicks.iter().map(|click| &click.partner_id);
     refs.extend(partners.filter(|p| !p.is_empty()).map(|p| format!("partner:{p}")));
-    for object in objects {
-        let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? else {
-            continue;
-        };
+    for (object, mut record) in changed {
         let inputs = Inputs {
             tenant,
             facts: &record.facts,
@@ -258,38 +263,38 @@ fn emit(record: &mut Object, candidates: Vec<Row>, rows: &mut Vec<Row>) {
     let mut asserts = Vec::new();
     let mut kept = Vec::new();
     let mut old: Vec<Emitted> = std::mem::take(&mut record.emitted);
-    for candidate in candidates {
-        let explanation = hash(candidate.explanation().as_bytes());
-        let bare = candidate.without_explanation();
-        let position = old.iter().position(|e| e.row.id() == bare.id());
-        let revision = match position.map(|i| old.swap_remove(i)) {
-            Some(stands) => {
-                let revision = stands.row.revision();
-                let same =
-                    stands.explanation == explanation && stands.row == bare.emission(revision, Op::Assert);
-                if same {
+    for mut row in candidates {
+        let text = row.take_explanation();
+        let explanation = hash(text.as_bytes());
+        let revision = match old.iter().position(|e| e.row.id() == row.id()) {
+            Some(index) => {
+                let stands = old.swap_remove(index);
+                row.number(stands.row.revision());
+                if stands.explanation == explanation && stands.row == row {
                     kept.push(stands);
                     continue;
                 }
-                rows.push(stands.row.emission(revision, Op::Retract));
-                revision + 1
+                rows.push(stands.row.retraction());
+                row.revision() + 1
             }
-            None => match record.retired.iter().position(|(id, _)| id == bare.id()) {
+            None => match record.retired.iter().position(|(id, _)| id == row.id()) {
                 Some(index) => record.retired.swap_remove(index).1 + 1,
                 None => 1,
             },
         };
-        asserts.push(candidate.emission(revision, Op::Assert));
+        row.number(revision);
         kept.push(Emitted {
-            row: bare.emission(revision, Op::Assert),
+            row: row.clone(),
             explanation,
         });
+        row.explain(text);
+        asserts.push(row);
     }
     for gone in old {
-        rows.push(gone.row.emission(gone.row.revision(), Op::Retract));
         record
             .retired
             .push((gone.row.id().to_owned(), gone.row.revision()));
+        rows.push(gone.row.retraction());
     }
     rows.extend(asserts);
     kept.sort_by(|a, b| a.row.id().cmp(b.row.id()));
@@ -303,10 +308,9 @@ pub(super) fn take(record: &mut Object, row: &Row) {
     match row.op() {
         Op::Assert => {
             let explanation = hash(row.explanation().as_bytes());
-            record.emitted.push(Emitted {
-                row: row.without_explanation(),
-                explanation,
-            });
+            let mut row = row.clone();
+            row.take_explanation();
+            record.emitted.push(Emitted { row, explanation });
         }
         Op::Retract => record.retired.push((row.id().to_owned(), row.revision())),
     }

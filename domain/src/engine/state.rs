@@ -153,6 +153,11 @@ impl Tables<'_> {
         Ok(())
     }
 
+    /// Sets a key that says all by being there.
+    pub fn mark(&mut self, table: Table, rest: &[u8]) {
+        self.store.put(&key(table, self.tenant, rest), Vec::new());
+    }
+
     /// Removes a key.
     pub fn delete(&mut self, table: Table, rest: &[u8]) {
         self.store.delete(&key(table, self.tenant, rest));

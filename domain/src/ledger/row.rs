@@ -55,24 +55,28 @@ impl Row {
         each!(self, r => &r.object)
     }
 
-    /// The same entry as another emission of it. A retraction carries no explanation.
-    pub fn emission(&self, revision: i64, op: Op) -> Row {
-        let mut row = self.clone();
-        each!(&mut row, r => {
-            r.revision = revision;
-            r.op = op;
-            if op == Op::Retract {
-                r.explanation.clear();
-            }
-        });
-        row
+    /// Numbers this emission of the entry.
+    pub fn number(&mut self, revision: i64) {
+        each!(self, r => r.revision = revision);
     }
 
-    /// Explanation taken out, for comparing and keeping.
-    pub fn without_explanation(&self) -> Row {
-        let mut row = self.clone();
-        each!(&mut row, r => r.explanation.clear());
-        row
+    /// The row that takes this one back. It carries no explanation.
+    pub fn retraction(mut self) -> Row {
+        each!(&mut self, r => {
+            r.op = Op::Retract;
+            r.explanation.clear();
+        });
+        self
+    }
+
+    /// Takes the explanation out, for comparing and keeping.
+    pub fn take_explanation(&mut self) -> String {
+        each!(self, r => std::mem::take(&mut r.explanation))
+    }
+
+    /// Puts an explanation in.
+    pub fn explain(&mut self, text: String) {
+        each!(self, r => r.explanation = text);
     }
 
     /// JSON: why.
