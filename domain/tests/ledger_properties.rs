@@ -139,6 +139,19 @@ proptest! {
         let mut run = Run::default();
         run.feed(&world(seed), 10);
         let net = run.net();
+        // What stands for a partner is what it earned less what was taken back, whatever was paid meanwhile.
+        let mut balances: BTreeMap<(String, String), i64> = BTreeMap::new();
+        for row in net.values() {
+            let (partner, currency, amount) = match row {
+                Row::Conversion(r) => (&r.dims.partner_id, &r.currency, r.commission),
+                Row::Refund(r) => (&r.dims.partner_id, &r.currency, -r.commission),
+                Row::Commission(r) => (&r.dims.partner_id, &r.currency, -r.amount),
+            };
+            *balances.entry((partner.clone(), currency.clone())).or_default() += amount;
+        }
+        for ((partner, currency), balance) in balances {
+            prop_assert_eq!(balance, 0, "{} {}", partner, currency);
+        }
         for row in net.values() {
             let Row::Conversion(sale) = row else { continue };
             if sale.kind != "sale" {
@@ -264,6 +277,53 @@ fn twenty_five_customers_on_one_address_end_the_same_in_any_order() {
     run.feed(&few, 4);
     let attributed = run.net().values().filter(|r| matches!(r, Row::Conversion(c) if c.kind == "sale" && c.dims.partner_id == "p1")).count();
     assert_eq!(attributed, 20);
+}
+
+/// A refusal takes back what was paid, and leaves nothing for a refund to take back again.
+#[test]
+fn a_rejected_commission_is_worth_nothing() {
+    let click = "click00000000001";
+    let command = |at, name: &str, amount| {
+        let body = CommandFact { command: name.into(), names: "in_1".into(), partner_id: "p1".into(), amount, currency: "usd".into(), payout_id: "po_1".into(), reason: "fraud".into() };
+        world::fact(at, "operator", Body::Command(Box::new(body)))
+    };
+    let refund = RefundFact { refund: "re_1".into(), charge: "ch_1".into(), status: "succeeded".into(), amount: 500, currency: "usd".into(), created: T0 + 20_000, ..Default::default() };
+    let charge = tributary_avro::ChargeFact { charge: "ch_1".into(), invoice: "in_1".into(), status: "succeeded".into(), captured: true, amount: 1000, amount_captured: 1000, currency: "usd".into(), created: T0, ..Default::default() };
+    for paid in [false, true] {
+        let mut facts = rules();
+        facts.push(world::click(click, T0, "p1"));
+        facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
+        facts.push(invoice(1, T0 + 3_000, "/cus_a", "mail_a", 1000));
+        facts.push(world::fact(T0 + 3_000, "evt_c", Body::Charge(Box::new(charge.clone()))));
+        facts.push(command(T0 + 10_000, "reject", 0));
+        facts.extend(paid.then(|| command(T0 + 9_000, "pay", 100)));
+        facts.push(world::fact(T0 + 20_000, "evt_r", Body::Refund(Box::new(refund.clone()))));
+        for seed in 0..10 {
+            Random(seed).shuffle(&mut facts);
+            let mut run = Run::default();
+            run.feed(&facts, 2);
+            let sum: i64 = run.net().values().filter_map(|r| if let Row::Commission(c) = r { Some(c.amount) } else { None }).sum();
+            assert_eq!(sum, 0, "paid {paid}");
+        }
+    }
+}
+
+/// Rule C2: a click earns nothing of what was bought before it, even if the lead names it.
+#[test]
+fn a_sale_before_the_click_is_nobodys() {
+    let click = "click00000000001";
+    let mut facts = rules();
+    facts.push(invoice(1, T0 - 400 * 86_400_000, "/cus_a", "mail_a", 1000));
+    facts.push(world::click(click, T0, "p1"));
+    facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
+    facts.push(invoice(2, T0 + 3_000, "/cus_a", "mail_a", 1000));
+    let mut run = Run::default();
+    run.feed(&facts, 2);
+    let sales: Vec<(String, String)> = run.net().into_values().filter_map(|r| match r {
+        Row::Conversion(c) if c.kind == "sale" => Some((c.object.clone(), c.attributed_by.clone())),
+        _ => None,
+    }).collect();
+    assert!(sales.contains(&("in:in_1".into(), "none".into())) && sales.contains(&("in:in_2".into(), "click".into())), "{sales:?}");
 }
 
 /// Rule F6: nothing paid is ever edited, whatever is told afterwards.

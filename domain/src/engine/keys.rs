@@ -30,9 +30,11 @@ pub fn keys(fact: &Fact) -> Keys {
     match &fact.body {
         Body::Session(s) => objects(&[("cs", &s.session), ("pi", &s.payment_intent), ("in", &s.invoice)]),
         Body::Invoice(i) => objects(&[("in", &i.invoice), ("pi", &i.payment_intent), ("ch", &i.charge)]),
-        Body::InvoicePayment(p) => {
+        Body::InvoicePayment(p) if p.status == "paid" => {
             objects(&[("in", &p.invoice), ("pi", &p.payment_intent), ("ch", &p.charge)])
         }
+        // Not paid (yet), or detached: the intent may pay another invoice.
+        Body::InvoicePayment(p) => objects(&[("in", &p.invoice)]),
         Body::Charge(c) => objects(&[("ch", &c.charge), ("pi", &c.payment_intent), ("in", &c.invoice)]),
         Body::PaymentIntent(p) => {
             objects(&[("pi", &p.payment_intent), ("in", &p.invoice), ("ch", &p.charge)])

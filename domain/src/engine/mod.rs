@@ -1,6 +1,8 @@
 //! The engine of one facts partition: takes facts, keeps cases, emits the difference to the ledger.
 //!
-//!     fact ─► apply ─► object, case ─► dirty ─► settle ─► rows of the ledger
+//! ```text
+//! fact ─► apply ─► object, case ─► dirty ─► settle ─► rows of the ledger
+//! ```
 //!
 //! All state is in the store; what the engine keeps besides (decoded rules, dirty marks) it can read again.
 //! Invariant: once nothing is dirty, the net ledger is a function of the set of facts applied.
@@ -61,6 +63,8 @@ pub struct Engine {
     checkpointed: bool,
 }
 
+/// A settlement gives about so many rows at most: they must fit into a transaction.
+const MOST_ROWS: usize = 5_000;
 /// More dirty cases than this are written down as a sweep.
 const MOST_MARKS: usize = 10_000;
 
@@ -126,6 +130,7 @@ impl Engine {
         let mut settled = Settled::default();
         loop {
             while settled.cases < limit
+                && settled.rows.len() < MOST_ROWS
                 && let Some(((number, case), marks)) = self.dirty.cases.pop_first()
             {
                 let (tenant, rules) = known(&self.tenants, number);
@@ -133,10 +138,15 @@ impl Engine {
                     store: &mut *store,
                     tenant: number,
                 };
-                settle::settle_case(&mut tables, tenant, rules, case, marks, &mut settled.rows)?;
+                let left = settle::settle_case(&mut tables, tenant, rules, case, marks, &mut settled.rows)?;
+                if !left.is_empty() {
+                    self.dirty.case(number, case).objects.extend(left);
+                }
                 settled.cases += 1;
             }
-            if settled.cases >= limit || !self.advance_sweeps(store, limit - settled.cases)? {
+            if settled.cases >= limit
+                || settled.rows.len() >= MOST_ROWS
+                || !self.advance_sweeps(store, limit - settled.cases)? {
                 break;
             }
         }

@@ -20,6 +20,8 @@ use crate::rules::Rules;
 use crate::store::StoreError;
 use crate::tenant::Tenant;
 
+/// Objects of one case that are settled at once: a transaction has a time limit.
+const MOST_OBJECTS: usize = 500;
 /// Kinds of entries in [`Table::Times`].
 const TRACKED_LEAD: u8 = b'l';
 const CUSTOMER_LEAD: u8 = b'm';
@@ -27,7 +29,8 @@ const PAYMENT_LEAD: u8 = b'n';
 const SALE: u8 = b's';
 const COUPON: u8 = b'k';
 
-/// Recomputes one case and appends the difference to `rows`.
+/// Recomputes one case and appends the difference to `rows`. Gives the objects of a very large case that are
+/// left for the next time.
 pub(super) fn settle_case(
     tables: &mut Tables<'_>,
     tenant: &Tenant,
@@ -35,9 +38,10 @@ pub(super) fn settle_case(
     number: u64,
     marks: Marks,
     rows: &mut Vec<Row>,
-) -> Result<(), StoreError> {
+) -> Result<BTreeSet<u64>, StoreError> {
+    let mut left = BTreeSet::new();
     let Some(mut case) = tables.get::<Case>(Table::Cases, &number.to_be_bytes())? else {
-        return Ok(());
+        return Ok(left);
     };
     // A rule can make a sale of what was none (bare payments), so that the index must follow before the view.
     let touched: Vec<u64> =
@@ -63,7 +67,12 @@ pub(super) fn settle_case(
     let mut refs: BTreeSet<String> = case.clicks.iter().map(|id| format!("click:{id}")).collect();
     let partners = view.touches.clicks.iter().map(|click| &click.partner_id);
     refs.extend(partners.filter(|p| !p.is_empty()).map(|p| format!("partner:{p}")));
-    for (object, mut record) in changed {
+    for (settled, (object, mut record)) in changed.into_iter().enumerate() {
+        if settled >= MOST_OBJECTS {
+            tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
+            left.insert(object);
+            continue;
+        }
         let inputs = Inputs {
             tenant,
             facts: &record.facts,
@@ -101,7 +110,7 @@ pub(super) fn settle_case(
         case.view = hash;
         tables.put(Table::Cases, &number.to_be_bytes(), &case)?;
     }
-    Ok(())
+    Ok(left)
 }
 
 fn hash(bytes: &[u8]) -> u64 {

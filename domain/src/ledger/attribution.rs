@@ -145,7 +145,8 @@ pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decisio
     } else if let Some(click) = click {
         decision.by = By::Click;
         decision.partner = click.partner_id.clone();
-        decision.program = program.map(|p| p.id.clone()).unwrap_or_default();
+        // The program that the click names, even if it is not there any more: another one's rewards are not owed.
+        decision.program = program.map_or_else(|| click.program_id.clone(), |p| p.id.clone());
     } else {
         decision.reason = why_nothing(claimant, view, unknown, &decision.touches);
     }
@@ -195,14 +196,14 @@ fn choose_click<'a, 'r>(
         } else {
             &own
         };
-        let window = program.map_or(90, |p| p.window_days) * DAY;
+        let window = program.map_or(90, |p| p.window_days).saturating_mul(DAY);
         let verdict = if !click.tracked {
             "link_not_tracked"
         } else if !precedes(click, anchor) {
             "after_the_lead"
-        } else if !precedes(click, &own) && !precedes_named(click, anchor) {
+        } else if !precedes(click, &own) && !(precedes_named(click, anchor) && within_tolerance(click, own.at)) {
             "after_the_sale"
-        } else if anchor.at - click.clicked_at > window {
+        } else if anchor.at.saturating_sub(click.clicked_at) > window {
             "outside_window"
         } else {
             counting.push((touches.len(), click, program));
@@ -248,7 +249,11 @@ fn precedes(click: &ClickFact, birth: &Birth) -> bool {
 }
 
 fn precedes_named(click: &ClickFact, birth: &Birth) -> bool {
-    birth.clicks.contains(&click.click_id) && click.clicked_at <= birth.at + NAMED_TOLERANCE
+    birth.clicks.contains(&click.click_id) && within_tolerance(click, birth.at)
+}
+
+fn within_tolerance(click: &ClickFact, at: i64) -> bool {
+    click.clicked_at <= at.saturating_add(NAMED_TOLERANCE)
 }
 
 /// Rules C5, C6, C7: the coupon on the sale itself, else (sticky) the customer's first coupon until then.

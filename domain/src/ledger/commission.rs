@@ -6,6 +6,9 @@ use tributary_avro::Line;
 use super::money;
 use crate::rules::{Partner, PartnerStatus, Program, Reward, RewardEvent, Rules};
 
+/// More units than this are a mistake or an attack.
+const MOST_UNITS: i64 = 1_000_000;
+
 /// What one line earns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EarnedLine {
@@ -106,10 +109,11 @@ pub fn of_sale(partner: &str, program: &str, at: i64, lines: &[Line], rules: &Ru
                 amount: Some(amount),
                 per_unit: true,
                 ..
-            }) => (
-                amount * line.quantity,
-                format!("{amount} × {} units", line.quantity),
-            ),
+            }) => {
+                // Negative lines earn negatively (rule F5), also by the unit.
+                let units = if line.amount < 0 { -units(line.quantity) } else { units(line.quantity) };
+                (amount.saturating_mul(units), format!("{amount} × {units} units"))
+            }
             Some(Reward {
                 id,
                 amount: Some(amount),
@@ -128,9 +132,9 @@ pub fn of_sale(partner: &str, program: &str, at: i64, lines: &[Line], rules: &Ru
             how,
         });
     }
-    earned.total = earned.lines.iter().map(|l| l.commission).sum();
+    earned.total = earned.lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.commission));
     if let (false, Some(percent)) = (by_line, rewards.fitting("").and_then(|r| r.percent)) {
-        let whole: i64 = lines.iter().map(|l| l.amount).sum();
+        let whole = lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.amount));
         earned.total = money::scale(whole, percent.0, 10_000);
         let exact: Vec<i64> = earned.lines.iter().map(|l| l.amount).collect();
         if let Some(parts) = money::allocate(earned.total, &exact) {
@@ -143,6 +147,11 @@ pub fn of_sale(partner: &str, program: &str, at: i64, lines: &[Line], rules: &Ru
         earned.reason = "no_reward";
     }
     earned
+}
+
+/// Units that a reward is paid for: a number from outside, bounded.
+fn units(quantity: i64) -> i64 {
+    quantity.saturating_abs().min(MOST_UNITS)
 }
 
 /// Rule D5: what a lead earns.
@@ -162,7 +171,7 @@ pub fn of_lead(partner: &str, program: &str, at: i64, quantity: i64, rules: &Rul
             ..Earned::default()
         };
     };
-    let commission = amount * quantity;
+    let commission = amount.saturating_mul(units(quantity));
     let how = format!("{amount} × {quantity} leads");
     Earned {
         total: commission,

@@ -5,21 +5,21 @@
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tributary_avro::{
-    Body, ClickFact, CommandFact, Commission, Conversion, ConversionLine, Dimensions, Fact, Refund,
-};
+use tributary_avro::{ClickFact, Conversion, ConversionLine, Dimensions, Fact};
 
 use super::attribution::{By, Claimant, Decision, attribute};
 use super::commission::{self, Earned};
 use super::lead::{Lead, LeadKind, leads};
-use super::refunds::{Back, refunds};
+use super::refunds::refunds;
 use super::row::Row;
 use super::sale::{Payment, Sale, payment};
 use super::view::View;
 use crate::rules::Rules;
 use crate::tenant::Tenant;
 
-const DAY: i64 = 86_400_000;
+pub(super) const DAY: i64 = 86_400_000;
+/// Touches told in an explanation beside the chosen one.
+const MOST_TOUCHES: usize = 20;
 
 /// Everything that the entries of one object read.
 pub struct Inputs<'a> {
@@ -40,15 +40,16 @@ pub fn entries(inputs: &Inputs<'_>) -> Vec<Row> {
         inputs.lead(&lead, &mut rows);
     }
     let payment = inputs.payment();
-    if let Ok(sale) = &payment.sale {
-        inputs.sale(&payment, sale, &mut rows);
+    match &payment.sale {
+        Ok(sale) => inputs.sale(&payment, sale, &mut rows),
+        Err(_) => inputs.without_sale(&mut rows),
     }
     inputs.paid(&mut rows);
     rows
 }
 
 /// An entry ID: prefix and 24 hex characters of a hash over tenant and what the entry is about.
-fn id(prefix: &str, tenant: &Tenant, about: &[&str]) -> String {
+pub(super) fn id(prefix: &str, tenant: &Tenant, about: &[&str]) -> String {
     let mut hash = Sha256::new();
     hash.update(prefix);
     hash.update(tenant.key());
@@ -237,214 +238,6 @@ impl Inputs<'_> {
         .map(str::to_owned)
         .collect()
     }
-
-    /// The commission of a conversion, less what was paid for it: nothing paid is ever edited (rule F6).
-    fn commission(
-        &self,
-        conversion: &Conversion,
-        decision: &Decision,
-        earned: &Earned,
-        keys: &[String],
-        rows: &mut Vec<Row>,
-    ) {
-        let mut partners: Vec<&str> = self.payments().map(|(_, pay)| pay.partner_id.as_str()).collect();
-        partners.push(&decision.partner);
-        partners.sort_unstable();
-        partners.dedup();
-        let holding = self
-            .rules
-            .program(&decision.program, conversion.at)
-            .map_or(30, |p| p.holding_days);
-        for partner in partners {
-            let desired = if partner == decision.partner {
-                earned.total
-            } else {
-                0
-            };
-            let paid: i64 = self
-                .payments()
-                .filter(|(_, p)| p.partner_id == partner)
-                .map(|(_, p)| p.amount)
-                .sum();
-            if partner.is_empty() || desired == paid {
-                continue;
-            }
-            let (state, reason) = self.state(partner);
-            let kind = if paid == 0 {
-                conversion.kind.as_str()
-            } else {
-                "correction"
-            };
-            let amount = if state == "reversed" {
-                -paid
-            } else {
-                desired - paid
-            };
-            rows.push(Row::Commission(Box::new(Commission {
-                id: id("com", self.tenant, &[&conversion.object, partner]),
-                workspace: self.tenant.workspace.clone(),
-                mode: self.tenant.mode.clone(),
-                kind: kind.to_owned(),
-                at: conversion.at,
-                object: conversion.object.clone(),
-                keys: keys.to_vec(),
-                conversion_id: conversion.id.clone(),
-                customer: conversion.customer.clone(),
-                amount,
-                currency: conversion.currency.clone(),
-                state: state.to_owned(),
-                due_at: conversion.at + holding * DAY,
-                reward_id: earned
-                    .lines
-                    .iter()
-                    .map(|l| l.reward.clone())
-                    .find(|r| !r.is_empty())
-                    .unwrap_or_default(),
-                reason,
-                dims: Dimensions {
-                    partner_id: partner.to_owned(),
-                    ..conversion.dims.clone()
-                },
-                explanation: json!({"earned": desired, "paid": paid, "lines": earned.lines}).to_string(),
-                ..Commission::default()
-            })));
-        }
-    }
-
-    fn refund(
-        &self,
-        conversion: &Conversion,
-        decision: &Decision,
-        back: &Back,
-        gross: i64,
-        rows: &mut Vec<Row>,
-    ) {
-        let amount = back.share(conversion.amount, gross);
-        let taken = back.share(conversion.commission, gross);
-        let arithmetic = json!({
-            "gross": gross, "refunded_before": back.before, "refunded_after": back.after,
-            "sale": conversion.amount, "commission": conversion.commission, "rule": "G2",
-        });
-        let refund = Refund {
-            id: id("ref", self.tenant, &[&back.anchor]),
-            workspace: self.tenant.workspace.clone(),
-            mode: self.tenant.mode.clone(),
-            kind: "refund".to_owned(),
-            at: back.at,
-            object: back.anchor.clone(),
-            keys: conversion.keys.clone(),
-            conversion_id: conversion.id.clone(),
-            customer: conversion.customer.clone(),
-            status: back.status.clone(),
-            reason: back.reason.clone(),
-            amount,
-            currency: conversion.currency.clone(),
-            original_amount: back.amount,
-            original_currency: back.currency.clone(),
-            commission: taken,
-            sale_type: conversion.sale_type.clone(),
-            dims: conversion.dims.clone(),
-            explanation: arithmetic.to_string(),
-            ..Refund::default()
-        };
-        if taken != 0 {
-            let holding = self
-                .rules
-                .program(&decision.program, conversion.at)
-                .map_or(30, |p| p.holding_days);
-            rows.push(Row::Commission(Box::new(Commission {
-                id: id("back", self.tenant, &[&back.anchor, &decision.partner]),
-                workspace: self.tenant.workspace.clone(),
-                mode: self.tenant.mode.clone(),
-                kind: "take_back".to_owned(),
-                at: back.at,
-                object: back.anchor.clone(),
-                keys: conversion.keys.clone(),
-                conversion_id: conversion.id.clone(),
-                refund_id: refund.id.clone(),
-                customer: conversion.customer.clone(),
-                amount: -taken,
-                currency: conversion.currency.clone(),
-                state: "pending".to_owned(),
-                due_at: conversion.at + holding * DAY,
-                dims: conversion.dims.clone(),
-                explanation: arithmetic.to_string(),
-                ..Commission::default()
-            })));
-        }
-        rows.push(Row::Refund(Box::new(refund)));
-    }
-
-    fn commands(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
-        self.facts.iter().filter_map(|f| {
-            if let Body::Command(c) = &f.body {
-                Some((f, &**c))
-            } else {
-                None
-            }
-        })
-    }
-
-    /// Payments of commissions: once for each payout.
-    fn payments(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
-        let first = |fact: &Fact, pay: &CommandFact| {
-            let same = |c: &CommandFact| {
-                c.command == "pay"
-                    && (&c.names, &c.partner_id, &c.payout_id)
-                        == (&pay.names, &pay.partner_id, &pay.payout_id)
-            };
-            self.commands()
-                .filter(|(_, c)| same(c))
-                .all(|(f, _)| (fact.at, &fact.id) <= (f.at, &f.id))
-        };
-        self.commands()
-            .filter(|(_, c)| c.command == "pay")
-            .filter(move |(f, c)| first(f, c))
-    }
-
-    /// The state that the latest decision leaves a commission in.
-    fn state(&self, partner: &str) -> (&'static str, String) {
-        let latest = self
-            .commands()
-            .filter(|(_, c)| c.partner_id == partner && c.command != "pay")
-            .max_by_key(|(f, _)| (f.at, f.source.clone(), f.id.clone()));
-        match latest {
-            Some((_, c)) if c.command == "approve" => ("approved", String::new()),
-            Some((_, c)) if c.command == "reject" => ("reversed", c.reason.clone()),
-            Some((_, c)) if c.command == "withhold" => ("withheld", c.reason.clone()),
-            _ => ("pending", String::new()),
-        }
-    }
-
-    /// Paid rows are made of the payment's own words alone, so that no later fact can edit them.
-    fn paid(&self, rows: &mut Vec<Row>) {
-        for (fact, pay) in self.payments() {
-            rows.push(Row::Commission(Box::new(Commission {
-                id: id(
-                    "paid",
-                    self.tenant,
-                    &[&pay.names, &pay.partner_id, &pay.payout_id],
-                ),
-                workspace: self.tenant.workspace.clone(),
-                mode: self.tenant.mode.clone(),
-                kind: "sale".to_owned(),
-                at: fact.at,
-                object: crate::fact::sale_key(&pay.names),
-                keys: vec![pay.names.clone()],
-                amount: pay.amount,
-                currency: pay.currency.clone(),
-                state: "paid".to_owned(),
-                due_at: fact.at,
-                reason: pay.reason.clone(),
-                payout_id: pay.payout_id.clone(),
-                dims: Dimensions {
-                    partner_id: pay.partner_id.clone(),
-                    ..Dimensions::default()
-                },
-                ..Commission::default()
-            })));
-        }
-    }
 }
 
 fn dimensions(decision: &Decision) -> Dimensions {
@@ -510,8 +303,15 @@ fn dimensions(decision: &Decision) -> Dimensions {
 }
 
 fn explain(decision: &Decision, earned: &Earned, sale: Option<&Sale>) -> String {
-    let mut out = json!({"by": decision.by.text(), "rule": decision.rule, "touches": decision.touches});
+    // The chosen one and the latest others: a row must not grow with every click that a customer ever made.
+    let (chosen, others): (Vec<_>, Vec<_>) = decision.touches.iter().partition(|t| t.verdict == "chosen");
+    let left_out = others.len().saturating_sub(MOST_TOUCHES);
+    let shown: Vec<_> = others.into_iter().skip(left_out).chain(chosen).collect();
+    let mut out = json!({"by": decision.by.text(), "rule": decision.rule, "touches": shown});
     if let Some(map) = out.as_object_mut() {
+        if left_out > 0 {
+            map.insert("touches_left_out".into(), left_out.into());
+        }
         if decision.by == By::Nothing {
             map.insert("reason".into(), decision.reason.into());
         }

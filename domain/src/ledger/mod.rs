@@ -6,6 +6,7 @@ mod attribution;
 mod commission;
 mod entries;
 mod lead;
+mod payable;
 pub mod money;
 mod refunds;
 mod row;

@@ -57,10 +57,8 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
         .filter(|(_, p)| p.status == "succeeded")
         .map(|(_, p)| p.amount_received)
         .sum();
-    let gross = [captured, received, sale.paid]
-        .into_iter()
-        .find(|g| *g > 0)
-        .unwrap_or(sale.amount);
+    // The largest of what is known: charges may be told of only because they were refunded.
+    let gross = captured.max(received).max(sale.paid);
 
     let mut out: Vec<Back> = objects
         .iter()

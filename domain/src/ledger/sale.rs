@@ -144,6 +144,7 @@ fn collect(body: &Body, out: &mut Payment) {
             &i.discounts,
             "",
         ),
+        Body::InvoicePayment(p) if p.status != "paid" => (vec![&p.invoice], &none, "", &[], ""),
         Body::InvoicePayment(p) => (vec![&p.invoice, &p.payment_intent, &p.charge], &none, "", &[], ""),
         Body::Charge(c) => (
             vec![&c.charge, &c.payment_intent, &c.invoice],
@@ -257,7 +258,7 @@ fn of_invoice(facts: &[Fact], invoice: &InvoiceFact) -> Result<Sale, Waiting> {
         at: paid_at,
         amount,
         currency: invoice.currency.clone(),
-        lines: fit_lines(&invoice.lines, amount),
+        lines: fit_lines(&invoice.lines, amount, invoice.lines_cut),
         billing,
         event_name: event_name.to_owned(),
         source: "stripe",
@@ -280,6 +281,10 @@ fn of_session(facts: &[Fact], session: &SessionFact) -> Result<Sale, Waiting> {
     if !is_paid(session) {
         return Err(Waiting::Unpaid);
     }
+    if session.session_mode == "subscription" && session.invoice.is_empty() {
+        // An older shape that does not name its invoice: the invoice is the sale.
+        return Err(Waiting::Unlinked);
+    }
     let at = earliest(facts, |b| match b {
         Body::Session(s) if s.session == session.session && is_paid(s) => Some(None),
         _ => None,
@@ -294,7 +299,7 @@ fn of_session(facts: &[Fact], session: &SessionFact) -> Result<Sale, Waiting> {
         at,
         amount,
         currency: session.currency.clone(),
-        lines: fit_lines(&session.lines, amount),
+        lines: fit_lines(&session.lines, amount, false),
         billing,
         event_name: event_name.to_owned(),
         source: "stripe",
@@ -311,7 +316,7 @@ fn adaptive_pricing(sale: &mut Sale, session: &SessionFact) {
     };
     sale.amount = source_total - money::scale(session.amount_tax, source_total, total);
     sale.currency = session.source_currency.clone();
-    sale.lines = fit_lines(&sale.lines, sale.amount);
+    sale.lines = fit_lines(&sale.lines, sale.amount, false);
 }
 
 /// Rule E7: the external ID is the idempotency key. Server calls go before browser calls (rule C9), then
@@ -331,7 +336,7 @@ fn of_call(facts: &[Fact]) -> Option<Result<Sale, Waiting>> {
         at: fact.at,
         amount: call.amount,
         currency: call.currency.clone(),
-        lines: fit_lines(&call.lines, call.amount),
+        lines: fit_lines(&call.lines, call.amount, false),
         billing: "one_time",
         event_name: call.event_name.clone(),
         source: if fact.trust == "browser" { "browser" } else { "api" },
@@ -352,7 +357,7 @@ fn of_bare_payment(facts: &[Fact], bare_payments: bool) -> Result<Sale, Waiting>
     });
     let charges = latest(facts, |b| if let Body::Charge(c) = b { Some(&**c) } else { None });
     let of_an_invoice = facts.iter().any(|f| match &f.body {
-        Body::InvoicePayment(_) => true,
+        Body::InvoicePayment(p) => p.status == "paid",
         Body::PaymentIntent(p) => !p.invoice.is_empty(),
         Body::Charge(c) => !c.invoice.is_empty(),
         _ => false,
@@ -366,7 +371,7 @@ fn of_bare_payment(facts: &[Fact], bare_payments: bool) -> Result<Sale, Waiting>
         at,
         amount,
         currency: currency.to_owned(),
-        lines: fit_lines(&[], amount),
+        lines: fit_lines(&[], amount, false),
         billing: "one_time",
         event_name: "Purchase".to_owned(),
         source: "stripe",
@@ -432,20 +437,21 @@ impl Sale {
 }
 
 /// Rule E3: lines that add up to the sale, by largest remainder.
-fn fit_lines(lines: &[Line], amount: i64) -> Vec<Line> {
+fn fit_lines(lines: &[Line], amount: i64, cut: bool) -> Vec<Line> {
     let weights: Vec<i64> = lines.iter().map(|l| l.amount).collect();
-    if !lines.is_empty() && weights.iter().sum::<i64>() == amount {
+    if !lines.is_empty() && weights.iter().map(|w| i128::from(*w)).sum::<i128>() == i128::from(amount) {
         return lines.to_vec();
     }
+    // Lines of both signs, or cut off after the first ten, say nothing about the rest: it is a line of its own.
+    if cut || weights.iter().any(|w| *w < 0) {
+        let rest = amount.saturating_sub(weights.iter().fold(0, |sum: i64, w| sum.saturating_add(*w)));
+        let rest = Line { product: String::new(), quantity: 1, amount: rest };
+        return lines.iter().cloned().chain([rest]).collect();
+    }
     match money::allocate(amount, &weights) {
-        Some(parts) => lines
-            .iter()
-            .zip(parts)
-            .map(|(line, amount)| Line {
-                amount,
-                ..line.clone()
-            })
-            .collect(),
+        Some(parts) => {
+            lines.iter().zip(parts).map(|(line, amount)| Line { amount, ..line.clone() }).collect()
+        }
         None => vec![Line {
             product: String::new(),
             quantity: 1,

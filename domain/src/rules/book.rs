@@ -29,25 +29,23 @@ pub struct InvalidRule {
 impl Rules {
     /// Adds a rule fact; false if it was there. Links are not kept: clicks carry them.
     pub fn add(&mut self, fact: &str, at: i64, rule: &RuleFact) -> Result<bool, InvalidRule> {
+        // The version first: a rule that is refused must leave nothing behind.
         Ok(match rule.kind.as_str() {
             "workspace" => self.workspace.add(version(fact, at, rule)?),
             "program" => {
+                let version = version(fact, at, rule)?;
                 if let Err(index) = self.program_order.binary_search(&rule.id) {
                     self.program_order.insert(index, rule.id.clone());
                 }
-                self.programs
-                    .entry(rule.id.clone())
-                    .or_default()
-                    .add(version(fact, at, rule)?)
+                self.programs.entry(rule.id.clone()).or_default().add(version)
             }
-            "partner" => self
-                .partners
-                .entry(rule.id.clone())
-                .or_default()
-                .add(version(fact, at, rule)?),
+            "partner" => {
+                let version = version(fact, at, rule)?;
+                self.partners.entry(rule.id.clone()).or_default().add(version)
+            }
             "coupon" => {
-                let versions = self.coupons.entry(rule.id.to_lowercase()).or_default();
-                versions.add(version(fact, at, rule)?)
+                let version = version(fact, at, rule)?;
+                self.coupons.entry(rule.id.to_lowercase()).or_default().add(version)
             }
             "link" => true,
             _ => return Err(invalid(rule, "unknown kind of rule")),
@@ -122,7 +120,7 @@ impl Rules {
         let named = move |coupon: &Coupon| {
             texts
                 .iter()
-                .any(|text| !text.is_empty() && coupon.code.eq_ignore_ascii_case(text))
+                .any(|text| !text.is_empty() && coupon.code.to_lowercase() == text.to_lowercase())
         };
         let mapped = move |coupon: &Coupon| coupon.promotion_codes.iter().any(|id| id == promotion_code);
         let coupons = self.coupons.values().flat_map(Versions::all);

@@ -232,7 +232,7 @@ impl Checker {
             self.expect(flat_lead, section, index, || {
                 format!("rewards: {id:?}: a lead reward is flat (F1)")
             });
-            let positive = amount.is_none_or(|a| a >= 0);
+            let positive = amount.is_none_or(|a| (0..=crate::normalize::MAX_AMOUNT).contains(&a));
             self.expect(positive, section, index, || {
                 format!("rewards: {id:?}: amount is minor units, 0 or more (F1)")
             });
