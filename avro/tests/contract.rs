@@ -1,5 +1,10 @@
 //! The contract holds together: schemas, old versions, Rust types, examples and topic cards say the same.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 #[path = "contract/sample.rs"]
 mod sample;
@@ -50,7 +55,9 @@ fn json_of(text: &str) -> Value {
 fn files(folder: &str, ending: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect()
+    names
+        .filter_map(|name| name.strip_suffix(ending).map(str::to_owned))
+        .collect()
 }
 
 fn schema_names() -> BTreeSet<String> {
@@ -64,7 +71,9 @@ fn schema(name: &str) -> String {
 /// Versions of a schema that were ever in use, with their text.
 fn old_versions(name: &str) -> Vec<(usize, String)> {
     let all = files("schemas/old", ".avsc");
-    let versions = (1..).map(|number| format!("{name}.v{number}")).take_while(|file| all.contains(file));
+    let versions = (1..)
+        .map(|number| format!("{name}.v{number}"))
+        .take_while(|file| all.contains(file));
     let texts = versions.map(|file| read(&root().join(format!("schemas/old/{file}.avsc"))));
     texts.enumerate().map(|(index, text)| (index + 1, text)).collect()
 }
@@ -106,19 +115,47 @@ fn topics_cards_and_schemas_are_the_same_set() {
         let card: Card =
             serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", topic.name()));
         assert_eq!(card.topic, topic.name());
-        assert_eq!(json_of(&schema(&card.schema)), json_of(topic.schema()), "{}", card.topic);
+        assert_eq!(
+            json_of(&schema(&card.schema)),
+            json_of(topic.schema()),
+            "{}",
+            card.topic
+        );
         let kept = match topic.retention() {
             Retention::Forever => "for ever".to_owned(),
             Retention::Compacted => "latest of each key".to_owned(),
             Retention::Days(days) => format!("{days} days"),
             Retention::WindowAnd30Days => "window + 30 days".to_owned(),
         };
-        assert_eq!((card.kept, card.compacted), (kept, topic.retention() == Retention::Compacted), "{}", card.topic);
-        assert!(!card.purpose.is_empty() && !card.key.is_empty() && !card.guarantees.is_empty(), "{}", card.topic);
-        assert!(card.partitions.get("setting").is_some() != card.partitions.get("fixed").is_some(), "{}", card.topic);
-        assert_eq!(card.producers.is_empty(), card.consumers.is_empty(), "{}: one-sided", card.topic);
+        assert_eq!(
+            (card.kept, card.compacted),
+            (kept, topic.retention() == Retention::Compacted),
+            "{}",
+            card.topic
+        );
+        assert!(
+            !card.purpose.is_empty() && !card.key.is_empty() && !card.guarantees.is_empty(),
+            "{}",
+            card.topic
+        );
+        assert!(
+            card.partitions.get("setting").is_some() != card.partitions.get("fixed").is_some(),
+            "{}",
+            card.topic
+        );
+        assert_eq!(
+            card.producers.is_empty(),
+            card.consumers.is_empty(),
+            "{}: one-sided",
+            card.topic
+        );
         let known = ["event-type", "workspace", "mode"];
-        assert!(card.headers.is_empty() || card.headers == known, "{}: {:?}", card.topic, card.headers);
+        assert!(
+            card.headers.is_empty() || card.headers == known,
+            "{}: {:?}",
+            card.topic,
+            card.headers
+        );
         used.insert(card.schema);
     }
     assert_eq!(used, schema_names());
@@ -146,8 +183,10 @@ fn times_and_money_say_their_unit() {
             for field in schema::fields(definition) {
                 let (field_name, doc) = (field["name"].as_str().unwrap(), field["doc"].as_str().unwrap());
                 let is_long = field["type"] == json!("long") || field["type"] == json!(["null", "long"]);
-                let is_time = ["at", "from", "created", "received"].contains(&field_name) || field_name.ends_with("_at");
-                let is_money = field_name.contains("amount") || ["tax", "total", "commission"].contains(&field_name);
+                let is_time = ["at", "from", "created", "received"].contains(&field_name)
+                    || field_name.ends_with("_at");
+                let is_money =
+                    field_name.contains("amount") || ["tax", "total", "commission"].contains(&field_name);
                 let unit = match (is_time, is_money) {
                     (true, _) => "UTC milliseconds",
                     (_, true) => "minor units",
@@ -155,7 +194,10 @@ fn times_and_money_say_their_unit() {
                 };
                 // What is said of a whole payment may say "as paid", "in the source currency".
                 let says = doc.contains(unit) || (is_money && doc.contains("currency"));
-                assert!(!is_long || says, "{name}: {record}.{field_name} does not say {unit}: {doc}");
+                assert!(
+                    !is_long || says,
+                    "{name}: {record}.{field_name} does not say {unit}: {doc}"
+                );
             }
         }
     }
@@ -166,7 +208,9 @@ fn every_version_in_use_is_frozen_and_readable() {
     fn check<T: Record>(name: &str) {
         let versions = old_versions(name);
         let today = schema(name);
-        let (_, latest) = versions.last().unwrap_or_else(|| panic!("schemas/old/{name}.v1.avsc is missing"));
+        let (_, latest) = versions
+            .last()
+            .unwrap_or_else(|| panic!("schemas/old/{name}.v1.avsc is missing"));
         let next = versions.len() + 1;
         assert_eq!(
             json_of(latest),
@@ -190,7 +234,11 @@ fn every_version_in_use_is_frozen_and_readable() {
     }
     for_each_schema!(check);
     let known: usize = schema_names().iter().map(|name| old_versions(name).len()).sum();
-    assert_eq!(files("schemas/old", ".avsc").len(), known, "a file in schemas/old is of no schema, or after a gap");
+    assert_eq!(
+        files("schemas/old", ".avsc").len(),
+        known,
+        "a file in schemas/old is of no schema, or after a gap"
+    );
 }
 
 #[test]
@@ -203,13 +251,18 @@ fn rust_defaults_are_the_schemas_defaults() {
             let reduced = schema::without_defaults(&today, inner).to_string();
             let decoder = decoder::<T>(7, &reduced);
             for datum in sample::datums(&reduced) {
-                let record = decoder.decode(&framed(7, &datum)).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let record = decoder
+                    .decode(&framed(7, &datum))
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
                 let found = serde_json::to_value(&record).unwrap();
                 let written = json_of(&reduced);
                 compared += compare(&found, &today, &schema::records(&written), &records);
             }
         }
-        let has_defaults = records.values().flat_map(|r| schema::fields(r)).any(|f| f.get("default").is_some());
+        let has_defaults = records
+            .values()
+            .flat_map(|r| schema::fields(r))
+            .any(|f| f.get("default").is_some());
         assert_eq!(compared > 0, has_defaults, "{name}: nothing was compared");
     }
     for_each_schema!(check);
@@ -222,18 +275,26 @@ fn compare(found: &Value, schema: &Value, written: &Records<'_>, records: &Recor
     let named = schema.as_str().and_then(|name| records.get(name).copied());
     let schema = named.unwrap_or(schema);
     if let Some(branches) = schema.as_array() {
-        let Some((name, inner)) = found.as_object().and_then(|object| object.iter().next()) else { return 0 };
+        let Some((name, inner)) = found.as_object().and_then(|object| object.iter().next()) else {
+            return 0;
+        };
         let branch = branches.iter().find(|branch| branch["name"] == json!(name));
         return branch.map_or(0, |branch| compare(inner, branch, written, records));
     }
     if let Some(items) = schema.get("items") {
-        return found.as_array().unwrap().iter().map(|item| compare(item, items, written, records)).sum();
+        return found
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| compare(item, items, written, records))
+            .sum();
     }
     if schema["type"] != json!("record") {
         return 0;
     }
     let name = schema["name"].as_str().unwrap();
-    let was_written = |field: &Value| schema::fields(written[name]).any(|other| other["name"] == field["name"]);
+    let was_written =
+        |field: &Value| schema::fields(written[name]).any(|other| other["name"] == field["name"]);
     let mut compared = 0;
     for field in schema::fields(schema) {
         let value = &found[field["name"].as_str().unwrap()];
@@ -241,8 +302,13 @@ fn compare(found: &Value, schema: &Value, written: &Records<'_>, records: &Recor
             compared += compare(value, &field["type"], written, records);
         } else {
             // Bytes are a text in a schema's default, and a list of numbers in serde's JSON.
-            let empty = field["type"] == json!("bytes") && value == &json!([]) && field["default"] == json!("");
-            assert!(value == &field["default"] || empty, "{name}.{}: Rust has {value}", field["name"]);
+            let empty =
+                field["type"] == json!("bytes") && value == &json!([]) && field["default"] == json!("");
+            assert!(
+                value == &field["default"] || empty,
+                "{name}.{}: Rust has {value}",
+                field["name"]
+            );
             compared += 1;
         }
     }
@@ -275,32 +341,63 @@ fn complete(example: &Value, schema: &Value, records: &Records<'_>) {
     let named = schema.as_str().and_then(|name| records.get(name).copied());
     let schema = named.unwrap_or(schema);
     if let Some(items) = schema.get("items") {
-        example.as_array().unwrap().iter().for_each(|item| complete(item, items, records));
+        example
+            .as_array()
+            .unwrap()
+            .iter()
+            .for_each(|item| complete(item, items, records));
     } else if let Some(branches) = schema.as_array() {
         if let Some((name, inner)) = example.as_object().and_then(|object| object.iter().next()) {
             let branch = branches.iter().find(|branch| branch["name"] == json!(name));
-            complete(inner, branch.unwrap_or_else(|| panic!("no branch {name}")), records);
+            complete(
+                inner,
+                branch.unwrap_or_else(|| panic!("no branch {name}")),
+                records,
+            );
         }
     } else if schema["type"] == json!("record") {
-        let object = example.as_object().unwrap_or_else(|| panic!("{} is no object: {example}", schema["name"]));
+        let object = example
+            .as_object()
+            .unwrap_or_else(|| panic!("{} is no object: {example}", schema["name"]));
         let has: BTreeSet<&str> = object.keys().map(String::as_str).collect();
-        let needs: BTreeSet<&str> = schema::fields(schema).map(|field| field["name"].as_str().unwrap()).collect();
+        let needs: BTreeSet<&str> = schema::fields(schema)
+            .map(|field| field["name"].as_str().unwrap())
+            .collect();
         assert_eq!(has, needs, "{}", schema["name"]);
-        schema::fields(schema).for_each(|field| complete(&object[field["name"].as_str().unwrap()], &field["type"], records));
+        schema::fields(schema)
+            .for_each(|field| complete(&object[field["name"].as_str().unwrap()], &field["type"], records));
     }
 }
 
 #[test]
 fn every_kind_of_fact_has_an_example() {
     let today = json_of(&schema("fact"));
-    let body = schema::fields(&today).find(|field| field["name"] == json!("body")).unwrap();
-    let branches: Vec<&str> = body["type"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
+    let body = schema::fields(&today)
+        .find(|field| field["name"] == json!("body"))
+        .unwrap();
+    let branches: Vec<&str> = body["type"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| b["name"].as_str().unwrap())
+        .collect();
     let examples = json_of(&read(&root().join("examples/fact.json")));
     let told: Vec<&str> = examples
         .as_array()
         .unwrap()
         .iter()
-        .map(|example| example["body"].as_object().unwrap().keys().next().unwrap().as_str())
+        .map(|example| {
+            example["body"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap()
+                .as_str()
+        })
         .collect();
-    assert_eq!(told, branches, "one example for each branch, in the union's order");
+    assert_eq!(
+        told, branches,
+        "one example for each branch, in the union's order"
+    );
 }

@@ -4,7 +4,7 @@
 
 mod load;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tributary_avro::Topic;
 use tributary_testkit::{Kind, free_port};
 
@@ -53,24 +53,47 @@ struct Target {
 impl Target {
     fn new(name: &'static str, role: Role, address: &str, topic: String) -> Self {
         let (rates, cpu, broker_cpu, p50, p99) = Default::default();
-        Self { name, role, url: format!("http://{address}/track/click"), topic, rates, cpu, broker_cpu, p50, p99 }
+        Self {
+            name,
+            role,
+            url: format!("http://{address}/track/click"),
+            topic,
+            rates,
+            cpu,
+            broker_cpu,
+            p50,
+            p99,
+        }
     }
 }
 
 /// Runs the benchmark.
 pub async fn run(common: &Common, options: &Options) -> Result<bool> {
-    let ground = Ground::start(common, "edge", &[Kind::Kafka, Kind::Registry], options.partitions, "").await?;
+    let ground = Ground::start(
+        common,
+        "edge",
+        &[Kind::Kafka, Kind::Registry],
+        options.partitions,
+        "",
+    )
+    .await?;
     let address = format!("127.0.0.1:{}", free_port()?);
     ground.write_settings(&format!("[ingest]\nlisten = {address:?}\n"))?;
     let program = ground.path("program.yaml");
     std::fs::write(&program, links())?;
-    ground.command(&["apply", "--file", &program.display().to_string()]).await?;
+    ground
+        .command(&["apply", "--file", &program.display().to_string()])
+        .await?;
     kafka::create(&ground.kafka, FLOOR_TOPIC, options.partitions).await?;
     let mut edge = ground.role(&["ingest"])?;
     edge.answers(&format!("http://{address}/readyz")).await?;
     let ours = Target::new("edge", edge, &address, ground.kafka.topic(Topic::Clicks));
     let address = format!("127.0.0.1:{}", free_port()?);
-    let arguments = [address.clone(), ground.kafka.bootstrap.clone(), FLOOR_TOPIC.to_owned()];
+    let arguments = [
+        address.clone(),
+        ground.kafka.bootstrap.clone(),
+        FLOOR_TOPIC.to_owned(),
+    ];
     let mut floor = Role::start("floor", &beside("floor")?, &arguments, ground.path("floor.log"))?;
     floor.answers(&format!("http://{address}/readyz")).await?;
     let floor = Target::new("floor", floor, &address, FLOOR_TOPIC.to_owned());
@@ -97,9 +120,17 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     Ok(held)
 }
 
-async fn round(ground: &Ground, options: &Options, load: &Load, target: &mut Target, number: u32) -> Result<bool> {
+async fn round(
+    ground: &Ground,
+    options: &Options,
+    load: &Load,
+    target: &mut Target,
+    number: u32,
+) -> Result<bool> {
     let records = || -> Result<i64> {
-        Ok(kafka::ends(&ground.kafka, &target.topic, options.partitions)?.iter().sum())
+        Ok(kafka::ends(&ground.kafka, &target.topic, options.partitions)?
+            .iter()
+            .sum())
     };
     let broker = ground.broker()?;
     let before = (records()?, target.role.cpu(), proc::cpu(broker));
@@ -113,9 +144,13 @@ async fn round(ground: &Ground, options: &Options, load: &Load, target: &mut Tar
         decimal(&format!("{name}.{what}"), value, decimals, unit);
         all(target).push(value);
     };
-    say("rate", replies / result.seconds, 0, "requests/s", |t| &mut t.rates);
+    say("rate", replies / result.seconds, 0, "requests/s", |t| {
+        &mut t.rates
+    });
     say("cpu", cpu * 1e6 / replies, 2, "us/request", |t| &mut t.cpu);
-    say("broker_cpu", broker_cpu * 1e6 / replies, 2, "us/request", |t| &mut t.broker_cpu);
+    say("broker_cpu", broker_cpu * 1e6 / replies, 2, "us/request", |t| {
+        &mut t.broker_cpu
+    });
     say("p50", result.p50, 2, "ms", |t| &mut t.p50);
     say("p99", result.p99, 2, "ms", |t| &mut t.p99);
     figure(&format!("{name}.refused"), result.refused, "replies");
@@ -124,7 +159,10 @@ async fn round(ground: &Ground, options: &Options, load: &Load, target: &mut Tar
     let unseen = stored - i64::try_from(result.replies)?;
     figure(&format!("{name}.in_kafka_minus_replies"), unseen, "records");
     let complete = (0..=2 * i64::from(options.connections)).contains(&unseen);
-    Ok(check(&format!("{name}.check"), complete && result.refused == 0 && result.broken == 0))
+    Ok(check(
+        &format!("{name}.check"),
+        complete && result.refused == 0 && result.broken == 0,
+    ))
 }
 
 fn report(targets: &[Target; 2]) {
@@ -132,7 +170,12 @@ fn report(targets: &[Target; 2]) {
         let name = target.name;
         decimal(&format!("{name}.rate"), median(&target.rates), 0, "requests/s");
         decimal(&format!("{name}.cpu"), median(&target.cpu), 2, "us/request");
-        decimal(&format!("{name}.broker_cpu"), median(&target.broker_cpu), 2, "us/request");
+        decimal(
+            &format!("{name}.broker_cpu"),
+            median(&target.broker_cpu),
+            2,
+            "us/request",
+        );
         decimal(&format!("{name}.p50"), median(&target.p50), 2, "ms");
         decimal(&format!("{name}.p99"), median(&target.p99), 2, "ms");
         decimal(&format!("{name}.peak_rss"), target.role.peak_rss(), 0, "MiB");

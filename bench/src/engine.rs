@@ -51,7 +51,12 @@ pub fn run(options: &Options) -> Result<bool> {
         let name = format!("engine.case_of_{size}");
         figure(&format!("{name}.samples"), nanos.len(), "facts");
         decimal(&format!("{name}.median"), median(&nanos), 0, "ns/fact");
-        decimal(&format!("{name}.mean"), nanos.iter().sum::<f64>() / nanos.len() as f64, 0, "ns/fact");
+        decimal(
+            &format!("{name}.mean"),
+            nanos.iter().sum::<f64>() / nanos.len() as f64,
+            0,
+            "ns/fact",
+        );
         medians.push(median(&nanos));
     }
     if let [small, large] = medians.as_slice() {
@@ -83,7 +88,10 @@ fn one_more(size: usize, options: &Options) -> Result<Vec<f64>> {
         let settled = engine.settle(&mut store, 1_000)?;
         nanos.push(begin.elapsed().as_nanos() as f64);
         ensure!(verdict == Verdict::Applied, "a payment is {verdict:?}");
-        ensure!(!settled.rows.is_empty(), "a payment changed nothing in the ledger");
+        ensure!(
+            !settled.rows.is_empty(),
+            "a payment changed nothing in the ledger"
+        );
     }
     Ok(nanos)
 }
@@ -102,7 +110,10 @@ fn program() -> Result<Vec<Fact>> {
 /// The click, the lead, then payments.
 fn fact_of(customer: usize, number: usize) -> Fact {
     let click = click_id::new(BASE + customer as i64, customer as u64);
-    let named = CustomerRef { external_id: format!("user_{customer}"), ..CustomerRef::default() };
+    let named = CustomerRef {
+        external_id: format!("user_{customer}"),
+        ..CustomerRef::default()
+    };
     let at = BASE + 1_000_000 + number as i64 * 1_000;
     let (at, body) = match number {
         0 => {
@@ -140,7 +151,13 @@ fn fact_of(customer: usize, number: usize) -> Fact {
         }
     };
     let source = format!("call_{customer}_{number}");
-    Origin { tenant: Tenant::new("bench", "live"), at, source, trust: "server" }.fact(body)
+    Origin {
+        tenant: Tenant::new("bench", "live"),
+        at,
+        source,
+        trust: "server",
+    }
+    .fact(body)
 }
 
 #[cfg(test)]
@@ -150,7 +167,11 @@ mod tests {
 
     #[test]
     fn every_sample_is_a_sale_of_its_case() {
-        let options = Options { small: 5, large: 20, samples: 7 };
+        let options = Options {
+            small: 5,
+            large: 20,
+            samples: 7,
+        };
         assert_eq!(one_more(5, &options).unwrap().len(), 7);
         assert_eq!(one_more(20, &options).unwrap().len(), 7);
     }

@@ -35,14 +35,22 @@ pub fn note(text: &str) {
 
 /// What every list of figures begins with.
 pub fn machine() {
-    figure("cpus", std::thread::available_parallelism().map_or(0, usize::from), "cores");
+    figure(
+        "cpus",
+        std::thread::available_parallelism().map_or(0, usize::from),
+        "cores",
+    );
     figure("load_before", proc::load(), "-");
 }
 
 /// The value below which the share `q` of the sorted values lies.
 pub fn percentile(sorted: &[f64], q: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
-    sorted.get((sorted.len() as f64 * q) as usize).or(sorted.get(last)).copied().unwrap_or(f64::NAN)
+    sorted
+        .get((sorted.len() as f64 * q) as usize)
+        .or(sorted.get(last))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// The middle of some values.
@@ -57,13 +65,14 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// p50, p99 and the largest of latencies in milliseconds.
-pub fn latencies(name: &str, millis: &mut [f64]) {
+/// Prints p50, p99 and the largest of latencies in milliseconds, and gives p99.
+pub fn latencies(name: &str, millis: &mut [f64]) -> f64 {
     millis.sort_by(f64::total_cmp);
     figure(&format!("{name}.samples"), millis.len(), "-");
     for (label, q) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
         decimal(&format!("{name}.{label}"), percentile(millis, q), 1, "ms");
     }
+    percentile(millis, 0.99)
 }
 
 #[cfg(test)]

@@ -28,15 +28,27 @@ pub struct Ground {
 
 impl Ground {
     /// Starts the servers and makes topics and schemas, as `tributary init` does.
-    pub async fn start(common: &Common, name: &str, kinds: &[Kind], partitions: i32, settings: &str) -> Result<Self> {
+    pub async fn start(
+        common: &Common,
+        name: &str,
+        kinds: &[Kind],
+        partitions: i32,
+        settings: &str,
+    ) -> Result<Self> {
         let dir = common.data.join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         let dir = std::fs::canonicalize(dir)?;
         let mut options = Options::new(dir.join("servers"));
         options.only = kinds.iter().copied().collect::<BTreeSet<_>>();
-        options.clickhouse_runner = vec![beside("tributary")?.display().to_string(), "run-clickhouse".to_owned()];
+        options.clickhouse_runner = vec![
+            beside("tributary")?.display().to_string(),
+            "run-clickhouse".to_owned(),
+        ];
         let servers = Servers::start(options).await?;
-        let kafka = Kafka { bootstrap: servers.kafka_bootstrap()?, ..Kafka::default() };
+        let kafka = Kafka {
+            bootstrap: servers.kafka_bootstrap()?,
+            ..Kafka::default()
+        };
         let topics = Topics {
             facts_partitions: partitions,
             clicks_partitions: partitions,
@@ -52,7 +64,13 @@ impl Ground {
             mail_key: Secret::new("bench"),
             ..ProcessConfig::default()
         };
-        let ground = Self { servers, kafka, dir, config, keep: common.keep };
+        let ground = Self {
+            servers,
+            kafka,
+            dir,
+            config,
+            keep: common.keep,
+        };
         ground.write_settings(settings)?;
         tributary_processors::init(&ground.config).await?;
         Ok(ground)
@@ -93,9 +111,17 @@ impl Ground {
     pub fn role(&self, arguments: &[&str]) -> Result<Role> {
         let name = arguments.first().copied().unwrap_or_default();
         let config = self.settings_file().display().to_string();
-        let all: Vec<String> =
-            ["--config", &config].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
-        Role::start(name, &beside("tributary")?, &all, self.path(&format!("{name}.log")))
+        let all: Vec<String> = ["--config", &config]
+            .iter()
+            .chain(arguments)
+            .map(|argument| (*argument).to_owned())
+            .collect();
+        Role::start(
+            name,
+            &beside("tributary")?,
+            &all,
+            self.path(&format!("{name}.log")),
+        )
     }
 
     /// Runs a command of the shipped binary to its end.
@@ -107,7 +133,11 @@ impl Ground {
             .output()
             .await?;
         let text = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "tributary {}: {text}", arguments.join(" "));
+        ensure!(
+            output.status.success(),
+            "tributary {}: {text}",
+            arguments.join(" ")
+        );
         Ok(())
     }
 
@@ -124,7 +154,11 @@ impl Ground {
     /// One SQL statement; the answer as text.
     pub async fn sql(&self, statement: &str) -> Result<String> {
         let url = self.servers.clickhouse_url()?;
-        let answer = reqwest::Client::new().post(url).body(statement.to_owned()).send().await?;
+        let answer = reqwest::Client::new()
+            .post(url)
+            .body(statement.to_owned())
+            .send()
+            .await?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "{statement}: {text}");
         Ok(text.trim().to_owned())
@@ -163,8 +197,10 @@ impl Ground {
 
     /// Records that a group has not committed yet.
     pub fn lag(&self, stage: &str, topics: &[Topic]) -> Result<i64> {
-        let topics: Vec<(String, i32)> =
-            topics.iter().map(|topic| (self.kafka.topic(*topic), self.partitions(*topic))).collect();
+        let topics: Vec<(String, i32)> = topics
+            .iter()
+            .map(|topic| (self.kafka.topic(*topic), self.partitions(*topic)))
+            .collect();
         kafka::lag(&self.kafka, &self.kafka.group(stage), &topics)
     }
 

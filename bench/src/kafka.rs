@@ -1,15 +1,15 @@
 //! Filling topics and looking at their ends.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::atomic::{AtomicU64, Ordering};
 use tributary_processors::kafka::Settings;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,7 +57,9 @@ impl Bulk {
 
     /// Waits until Kafka has all of them.
     pub fn finish(self) -> Result<()> {
-        self.0.flush(Duration::from_secs(120)).context("filling a topic")?;
+        self.0
+            .flush(Duration::from_secs(120))
+            .context("filling a topic")?;
         let failed = self.0.context().0.load(Ordering::Relaxed);
         ensure!(failed == 0, "{failed} records were not delivered");
         Ok(())
@@ -68,7 +70,10 @@ impl Bulk {
 pub async fn create(kafka: &Settings, topic: &str, partitions: i32) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = kafka.client().create()?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-    for result in admin.create_topics([&new], &AdminOptions::new().operation_timeout(Some(PATIENCE))).await? {
+    for result in admin
+        .create_topics([&new], &AdminOptions::new().operation_timeout(Some(PATIENCE)))
+        .await?
+    {
         if let Err((name, code)) = result {
             bail!("creating topic {name}: {code}");
         }
@@ -80,18 +85,44 @@ pub async fn create(kafka: &Settings, topic: &str, partitions: i32) -> Result<()
 pub async fn forget(kafka: &Settings, group: &str) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = kafka.client().create()?;
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    for result in admin.delete_groups(&[group], &options).await? {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
-            Err((name, code)) => bail!("deleting group {name}: {code}"),
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let results = admin.delete_groups(&[group], &options).await?;
+        match results.into_iter().next() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
+            // The last member's leaving, or the coordinator's election, may still be on its way.
+            Some(Err((name, code))) if Instant::now() > end => bail!("deleting group {name}: {code}"),
+            Some(Err(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
+    }
+}
+
+/// Commits a position under a name of its own, so that Kafka has made its topic of positions: a cluster in use has it,
+/// and whoever forms the first group ever would wait for it.
+pub async fn warm_up(kafka: &Settings, topic: &str) -> Result<()> {
+    let mut config = kafka.client();
+    config
+        .set("group.id", "bench-warm-up")
+        .set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create()?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(0))?;
+    let end = Instant::now() + PATIENCE;
+    while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+        ensure!(
+            Instant::now() < end,
+            "the group coordinator does not come up: {error}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(())
 }
 
 /// Number of records ever written to each partition, transaction markers included.
 pub fn ends(kafka: &Settings, topic: &str, partitions: i32) -> Result<Vec<i64>> {
-    let consumer: BaseConsumer = kafka.reader().create()?;
+    let mut config = kafka.reader();
+    // Else the end would be the last stable offset, and an open transaction would hide what is there.
+    let consumer: BaseConsumer = config.set("isolation.level", "read_uncommitted").create()?;
     (0..partitions)
         .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, PATIENCE)?.1))
         .collect()
@@ -111,7 +142,9 @@ pub fn lag(kafka: &Settings, group: &str, topics: &[(String, i32)]) -> Result<i6
     let committed = consumer.committed_offsets(list, PATIENCE)?;
     let mut lag = 0;
     for element in committed.elements() {
-        let end = consumer.fetch_watermarks(element.topic(), element.partition(), PATIENCE)?.1;
+        let end = consumer
+            .fetch_watermarks(element.topic(), element.partition(), PATIENCE)?
+            .1;
         lag += match element.offset() {
             Offset::Offset(offset) => end - offset,
             _ => end,

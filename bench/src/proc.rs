@@ -12,7 +12,13 @@ pub fn cpu(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name in parentheses may hold anything; the fields after the last one are plain.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS
+    fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS
 }
 
 /// The most memory that a process held so far, MiB.
@@ -34,7 +40,9 @@ pub fn load() -> String {
 /// What a folder takes on disk, MiB.
 pub fn size_on_disk(dir: &Path) -> f64 {
     fn blocks(dir: &Path) -> u64 {
-        let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            return 0;
+        };
         entries
             .flatten()
             .map(|entry| match entry.metadata() {

@@ -36,7 +36,9 @@ pub fn text(mut hash: u64, length: usize) -> String {
 
 /// One of a list.
 pub fn pick<'a>(hash: u64, of: &[&'a str]) -> &'a str {
-    of.get(below(hash, of.len() as u64) as usize).copied().unwrap_or_default()
+    of.get(below(hash, of.len() as u64) as usize)
+        .copied()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -14,7 +14,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A program that lies beside this one.
 pub fn beside(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
-    ensure!(path.is_file(), "{} is not built: cargo build --release --workspace --bins", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is not built: cargo build --release --workspace --bins",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -40,7 +44,12 @@ impl Role {
             .stderr(output)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log, started: Instant::now() })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+            started: Instant::now(),
+        })
     }
 
     /// Process ID.
@@ -68,7 +77,10 @@ impl Role {
         if let Some(status) = self.child.try_wait()? {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            let tail = lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n");
+            let tail = lines
+                .get(lines.len().saturating_sub(8)..)
+                .unwrap_or_default()
+                .join("\n");
             bail!("{} ended ({status}):\n{tail}", self.name);
         }
         Ok(())
@@ -88,7 +100,7 @@ impl Role {
     }
 
     /// SIGKILL, as a crash would.
-    pub fn kill9(mut self) -> Result<()> {
+    pub fn crash(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

@@ -1,7 +1,10 @@
 //! What one more payment costs in a customer's case of 30 and of 5,000 facts: apply and settle, state in memory.
 //!
 //! Every sample starts from the same state: it is copied outside of the measured time.
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up must fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up must fail loudly"
+)]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use tributary_avro::{Body, ClickFact, CustomerRef, Fact, LeadFact, SaleFact};
@@ -25,7 +28,13 @@ partners:
 ";
 
 fn told(at: i64, source: String, body: Body) -> Fact {
-    Origin { tenant: Tenant::new("bench", "live"), at, source, trust: "server" }.fact(body)
+    Origin {
+        tenant: Tenant::new("bench", "live"),
+        at,
+        source,
+        trust: "server",
+    }
+    .fact(body)
 }
 
 fn payment(number: usize) -> Fact {
@@ -34,10 +43,17 @@ fn payment(number: usize) -> Fact {
         amount: 4_900,
         currency: "usd".into(),
         event_name: "Purchase".into(),
-        customer: CustomerRef { external_id: "user".into(), ..CustomerRef::default() },
+        customer: CustomerRef {
+            external_id: "user".into(),
+            ..CustomerRef::default()
+        },
         ..SaleFact::default()
     };
-    told(BASE + 1_000 * number as i64, format!("call_{number}"), Body::Sale(Box::new(body)))
+    told(
+        BASE + 1_000 * number as i64,
+        format!("call_{number}"),
+        Body::Sale(Box::new(body)),
+    )
 }
 
 /// A store with one customer: a click, its lead, and payments.
@@ -45,7 +61,9 @@ fn case_of(size: usize) -> MemoryStore {
     let mut store = MemoryStore::default();
     let mut engine = Engine::open(&store).unwrap();
     for config in rules::parse(PROGRAM).unwrap().configs(BASE) {
-        let Outcome::Facts(facts) = normalize::config(&config).unwrap() else { continue };
+        let Outcome::Facts(facts) = normalize::config(&config).unwrap() else {
+            continue;
+        };
         for fact in facts {
             engine.apply(&mut store, &fact).unwrap();
         }
@@ -62,11 +80,24 @@ fn case_of(size: usize) -> MemoryStore {
         event_name: "Sign up".into(),
         quantity: 1,
         click_id: click.click_id.clone(),
-        customer: CustomerRef { external_id: "user".into(), ..CustomerRef::default() },
+        customer: CustomerRef {
+            external_id: "user".into(),
+            ..CustomerRef::default()
+        },
         ..LeadFact::default()
     };
-    engine.apply(&mut store, &told(BASE, "click".into(), Body::Click(Box::new(click)))).unwrap();
-    engine.apply(&mut store, &told(BASE + 500, "lead".into(), Body::Lead(Box::new(lead)))).unwrap();
+    engine
+        .apply(
+            &mut store,
+            &told(BASE, "click".into(), Body::Click(Box::new(click))),
+        )
+        .unwrap();
+    engine
+        .apply(
+            &mut store,
+            &told(BASE + 500, "lead".into(), Body::Lead(Box::new(lead))),
+        )
+        .unwrap();
     for number in 2..size {
         engine.apply(&mut store, &payment(number)).unwrap();
     }

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tributary_avro::{
-    Body, CommandFact, CustomerRef, Fact, InvoiceFact, InvoicePaymentFact, LeadFact, Op, RefundFact, SessionFact,
+    Body, CommandFact, CustomerRef, Fact, InvoiceFact, InvoicePaymentFact, LeadFact, Op, RefundFact,
+    SessionFact,
 };
 use tributary_domain::engine::{Engine, Row, Verdict};
 use tributary_domain::store::MemoryStore;
@@ -70,7 +71,9 @@ fn net(log: &[Row]) -> BTreeMap<String, Row> {
                 assert!(stood.is_none(), "asserted twice: {row:?}");
             }
             Op::Retract => {
-                let stood = standing.remove(row.id()).unwrap_or_else(|| panic!("nothing to retract: {row:?}"));
+                let stood = standing
+                    .remove(row.id())
+                    .unwrap_or_else(|| panic!("nothing to retract: {row:?}"));
                 assert_eq!(bare(&stood).retraction(), *row);
             }
         }
@@ -196,8 +199,18 @@ fn a_partner_declared_late_is_weighed_again() {
 }
 
 fn lead(at: i64, external: &str, mail: &str, click: &str) -> Fact {
-    let customer = CustomerRef { external_id: external.into(), stripe: String::new(), mail: mail.into() };
-    let body = LeadFact { event_name: "Sign up".into(), quantity: 1, click_id: click.into(), customer, ..Default::default() };
+    let customer = CustomerRef {
+        external_id: external.into(),
+        stripe: String::new(),
+        mail: mail.into(),
+    };
+    let body = LeadFact {
+        event_name: "Sign up".into(),
+        quantity: 1,
+        click_id: click.into(),
+        customer,
+        ..Default::default()
+    };
     world::fact(at, "trk", Body::Lead(Box::new(body)))
 }
 
@@ -206,7 +219,11 @@ fn invoice(n: usize, at: i64, stripe: &str, mail: &str, total: i64) -> Fact {
         invoice: format!("in_{n}"),
         status: "paid".into(),
         paid_at: Some(at),
-        customer: CustomerRef { external_id: String::new(), stripe: stripe.into(), mail: mail.into() },
+        customer: CustomerRef {
+            external_id: String::new(),
+            stripe: stripe.into(),
+            mail: mail.into(),
+        },
         amount_paid: total,
         total,
         currency: "usd".into(),
@@ -241,12 +258,28 @@ fn two_people_with_one_click_url_stay_two_customers() {
         let mut customers = Vec::new();
         for row in run.net().into_values() {
             let Row::Conversion(c) = row else { continue };
-            assert_eq!((c.attributed_by.as_str(), c.dims.partner_id.as_str()), ("click", "p1"));
-            customers.push((c.kind.clone(), c.customer.clone(), c.sale_type.clone(), c.commission));
+            assert_eq!(
+                (c.attributed_by.as_str(), c.dims.partner_id.as_str()),
+                ("click", "p1")
+            );
+            customers.push((
+                c.kind.clone(),
+                c.customer.clone(),
+                c.sale_type.clone(),
+                c.commission,
+            ));
         }
         customers.sort();
-        let expected = [("lead", "ann", "", 0), ("lead", "ben", "", 0), ("sale", "ann", "new", 100), ("sale", "ben", "new", 200)];
-        assert_eq!(customers, expected.map(|(k, c, t, m)| (k.to_owned(), c.to_owned(), t.to_owned(), m)));
+        let expected = [
+            ("lead", "ann", "", 0),
+            ("lead", "ben", "", 0),
+            ("sale", "ann", "new", 100),
+            ("sale", "ben", "new", 200),
+        ];
+        assert_eq!(
+            customers,
+            expected.map(|(k, c, t, m)| (k.to_owned(), c.to_owned(), t.to_owned(), m))
+        );
     }
 }
 
@@ -258,7 +291,13 @@ fn twenty_five_customers_on_one_address_end_the_same_in_any_order() {
     facts.push(world::click(click, T0, "p1"));
     facts.push(lead(T0 + 1_000, "ann", "shared", click));
     for n in 0..25 {
-        facts.push(invoice(n, T0 + 10_000 + n as i64, &format!("/cus_{n}"), "shared", 1000));
+        facts.push(invoice(
+            n,
+            T0 + 10_000 + n as i64,
+            &format!("/cus_{n}"),
+            "shared",
+            1000,
+        ));
     }
     let mut nets = Vec::new();
     for seed in 0..30 {
@@ -268,14 +307,32 @@ fn twenty_five_customers_on_one_address_end_the_same_in_any_order() {
         nets.push(run.net());
     }
     assert!(nets.windows(2).all(|pair| pair[0] == pair[1]));
-    let sales: Vec<_> = nets[0].values().filter_map(|r| if let Row::Conversion(c) = r { Some(c) } else { None }).filter(|c| c.kind == "sale").collect();
+    let sales: Vec<_> = nets[0]
+        .values()
+        .filter_map(|r| if let Row::Conversion(c) = r { Some(c) } else { None })
+        .filter(|c| c.kind == "sale")
+        .collect();
     assert_eq!(sales.len(), 25);
-    assert!(sales.iter().all(|c| c.attributed_by == "none" && c.sale_type == "new"), "{:?}", sales[0]);
+    assert!(
+        sales
+            .iter()
+            .all(|c| c.attributed_by == "none" && c.sale_type == "new"),
+        "{:?}",
+        sales[0]
+    );
     // With 20 customers the address still joins, and the lead's click earns all of them.
-    let few: Vec<Fact> = facts.iter().filter(|f| !matches!(&f.body, Body::Invoice(i) if i.invoice[3..].parse::<u32>().unwrap() >= 20)).cloned().collect();
+    let few: Vec<Fact> = facts
+        .iter()
+        .filter(|f| !matches!(&f.body, Body::Invoice(i) if i.invoice[3..].parse::<u32>().unwrap() >= 20))
+        .cloned()
+        .collect();
     let mut run = Run::default();
     run.feed(&few, 4);
-    let attributed = run.net().values().filter(|r| matches!(r, Row::Conversion(c) if c.kind == "sale" && c.dims.partner_id == "p1")).count();
+    let attributed = run
+        .net()
+        .values()
+        .filter(|r| matches!(r, Row::Conversion(c) if c.kind == "sale" && c.dims.partner_id == "p1"))
+        .count();
     assert_eq!(attributed, 20);
 }
 
@@ -284,25 +341,69 @@ fn twenty_five_customers_on_one_address_end_the_same_in_any_order() {
 fn a_rejected_commission_is_worth_nothing() {
     let click = "click00000000001";
     let command = |at, name: &str, amount| {
-        let body = CommandFact { command: name.into(), names: "in_1".into(), partner_id: "p1".into(), amount, currency: "usd".into(), payout_id: "po_1".into(), reason: "fraud".into() };
+        let body = CommandFact {
+            command: name.into(),
+            names: "in_1".into(),
+            partner_id: "p1".into(),
+            amount,
+            currency: "usd".into(),
+            payout_id: "po_1".into(),
+            reason: "fraud".into(),
+        };
         world::fact(at, "operator", Body::Command(Box::new(body)))
     };
-    let refund = RefundFact { refund: "re_1".into(), charge: "ch_1".into(), status: "succeeded".into(), amount: 500, currency: "usd".into(), created: T0 + 20_000, ..Default::default() };
-    let charge = tributary_avro::ChargeFact { charge: "ch_1".into(), invoice: "in_1".into(), status: "succeeded".into(), captured: true, amount: 1000, amount_captured: 1000, currency: "usd".into(), created: T0, ..Default::default() };
+    let refund = RefundFact {
+        refund: "re_1".into(),
+        charge: "ch_1".into(),
+        status: "succeeded".into(),
+        amount: 500,
+        currency: "usd".into(),
+        created: T0 + 20_000,
+        ..Default::default()
+    };
+    let charge = tributary_avro::ChargeFact {
+        charge: "ch_1".into(),
+        invoice: "in_1".into(),
+        status: "succeeded".into(),
+        captured: true,
+        amount: 1000,
+        amount_captured: 1000,
+        currency: "usd".into(),
+        created: T0,
+        ..Default::default()
+    };
     for paid in [false, true] {
         let mut facts = rules();
         facts.push(world::click(click, T0, "p1"));
         facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
         facts.push(invoice(1, T0 + 3_000, "/cus_a", "mail_a", 1000));
-        facts.push(world::fact(T0 + 3_000, "evt_c", Body::Charge(Box::new(charge.clone()))));
+        facts.push(world::fact(
+            T0 + 3_000,
+            "evt_c",
+            Body::Charge(Box::new(charge.clone())),
+        ));
         facts.push(command(T0 + 10_000, "reject", 0));
         facts.extend(paid.then(|| command(T0 + 9_000, "pay", 100)));
-        facts.push(world::fact(T0 + 20_000, "evt_r", Body::Refund(Box::new(refund.clone()))));
+        facts.push(world::fact(
+            T0 + 20_000,
+            "evt_r",
+            Body::Refund(Box::new(refund.clone())),
+        ));
         for seed in 0..10 {
             Random(seed).shuffle(&mut facts);
             let mut run = Run::default();
             run.feed(&facts, 2);
-            let sum: i64 = run.net().values().filter_map(|r| if let Row::Commission(c) = r { Some(c.amount) } else { None }).sum();
+            let sum: i64 = run
+                .net()
+                .values()
+                .filter_map(|r| {
+                    if let Row::Commission(c) = r {
+                        Some(c.amount)
+                    } else {
+                        None
+                    }
+                })
+                .sum();
             assert_eq!(sum, 0, "paid {paid}");
         }
     }
@@ -319,11 +420,19 @@ fn a_sale_before_the_click_is_nobodys() {
     facts.push(invoice(2, T0 + 3_000, "/cus_a", "mail_a", 1000));
     let mut run = Run::default();
     run.feed(&facts, 2);
-    let sales: Vec<(String, String)> = run.net().into_values().filter_map(|r| match r {
-        Row::Conversion(c) if c.kind == "sale" => Some((c.object.clone(), c.attributed_by.clone())),
-        _ => None,
-    }).collect();
-    assert!(sales.contains(&("in:in_1".into(), "none".into())) && sales.contains(&("in:in_2".into(), "click".into())), "{sales:?}");
+    let sales: Vec<(String, String)> = run
+        .net()
+        .into_values()
+        .filter_map(|r| match r {
+            Row::Conversion(c) if c.kind == "sale" => Some((c.object.clone(), c.attributed_by.clone())),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        sales.contains(&("in:in_1".into(), "none".into()))
+            && sales.contains(&("in:in_2".into(), "click".into())),
+        "{sales:?}"
+    );
 }
 
 /// Rule F6: nothing paid is ever edited, whatever is told afterwards.
@@ -334,27 +443,84 @@ fn a_linking_fact_after_the_payout_changes_nothing_paid() {
     facts.push(world::click(click, T0, "p1"));
     facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
     facts.push(invoice(1, T0 + 3_000, "/cus_a", "mail_a", 1000));
-    let pay = CommandFact { command: "pay".into(), names: "in_1".into(), partner_id: "p1".into(), amount: 100, currency: "usd".into(), payout_id: "po_1".into(), reason: String::new() };
+    let pay = CommandFact {
+        command: "pay".into(),
+        names: "in_1".into(),
+        partner_id: "p1".into(),
+        amount: 100,
+        currency: "usd".into(),
+        payout_id: "po_1".into(),
+        reason: String::new(),
+    };
     facts.push(world::fact(T0 + 9_000, "operator", Body::Command(Box::new(pay))));
     let mut run = Run::default();
     run.feed(&facts, 1);
-    let paid = |run: &Run| -> Vec<Row> { run.net().into_values().filter(|r| matches!(r, Row::Commission(c) if c.state == "paid")).collect() };
-    let balance = |run: &Run| -> i64 { run.net().values().filter_map(|r| if let Row::Commission(c) = r { Some(c.amount) } else { None }).sum() };
+    let paid = |run: &Run| -> Vec<Row> {
+        run.net()
+            .into_values()
+            .filter(|r| matches!(r, Row::Commission(c) if c.state == "paid"))
+            .collect()
+    };
+    let balance = |run: &Run| -> i64 {
+        run.net()
+            .values()
+            .filter_map(|r| {
+                if let Row::Commission(c) = r {
+                    Some(c.amount)
+                } else {
+                    None
+                }
+            })
+            .sum()
+    };
     let before = paid(&run);
     assert_eq!((before.len(), balance(&run)), (1, 100));
     let log = run.log.len();
-    let edge = InvoicePaymentFact { invoice_payment: "inpay_1".into(), invoice: "in_1".into(), payment_intent: "pi_1".into(), status: "paid".into(), amount_paid: 1000, ..Default::default() };
-    let session = SessionFact { session: "cs_1".into(), session_mode: "payment".into(), status: "complete".into(), payment_status: "paid".into(), payment_intent: "pi_1".into(), amount_total: Some(1000), currency: "usd".into(), ..Default::default() };
-    let refund = RefundFact { refund: "re_1".into(), payment_intent: "pi_1".into(), status: "succeeded".into(), amount: 500, currency: "usd".into(), created: T0 + 20_000, ..Default::default() };
-    run.feed(&[
-        world::fact(T0 + 3_000, "evt_e", Body::InvoicePayment(Box::new(edge))),
-        world::fact(T0 + 2_000, "evt_s", Body::Session(Box::new(session))),
-        world::fact(T0 + 20_000, "evt_r", Body::Refund(Box::new(refund))),
-    ], 1);
+    let edge = InvoicePaymentFact {
+        invoice_payment: "inpay_1".into(),
+        invoice: "in_1".into(),
+        payment_intent: "pi_1".into(),
+        status: "paid".into(),
+        amount_paid: 1000,
+        ..Default::default()
+    };
+    let session = SessionFact {
+        session: "cs_1".into(),
+        session_mode: "payment".into(),
+        status: "complete".into(),
+        payment_status: "paid".into(),
+        payment_intent: "pi_1".into(),
+        amount_total: Some(1000),
+        currency: "usd".into(),
+        ..Default::default()
+    };
+    let refund = RefundFact {
+        refund: "re_1".into(),
+        payment_intent: "pi_1".into(),
+        status: "succeeded".into(),
+        amount: 500,
+        currency: "usd".into(),
+        created: T0 + 20_000,
+        ..Default::default()
+    };
+    run.feed(
+        &[
+            world::fact(T0 + 3_000, "evt_e", Body::InvoicePayment(Box::new(edge))),
+            world::fact(T0 + 2_000, "evt_s", Body::Session(Box::new(session))),
+            world::fact(T0 + 20_000, "evt_r", Body::Refund(Box::new(refund))),
+        ],
+        1,
+    );
     assert_eq!(paid(&run), before);
-    let touched = run.log[log..].iter().any(|r| matches!(r, Row::Commission(c) if c.state == "paid"));
+    let touched = run.log[log..]
+        .iter()
+        .any(|r| matches!(r, Row::Commission(c) if c.state == "paid"));
     assert!(!touched, "a paid row was emitted again");
-    assert_eq!(balance(&run), 50, "the refund takes half back by a row of its own");
+    assert_eq!(
+        balance(&run),
+        50,
+        "the refund takes half back by a row of its own"
+    );
 }
 
 #[test]

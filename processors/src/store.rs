@@ -12,7 +12,7 @@ mod overlay;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use tributary_domain::store::{Entry, Store, StoreError};
 
 use overlay::Overlay;
@@ -93,6 +93,12 @@ pub(crate) fn options(limits: Limits) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(limits.memtable)
         .data_block_size_policy(fjall::config::BlockSizePolicy::all(limits.block))
+}
+
+/// A batch that reaches the operating system when it is committed: it outlives a killed process. The
+/// library's own default would leave it in a buffer of this process.
+pub(crate) fn write_batch(database: &Database, capacity: usize) -> OwnedWriteBatch {
+    OwnedWriteBatch::with_capacity(database.clone(), capacity).durability(Some(PersistMode::Buffer))
 }
 
 pub(crate) fn remove(dir: &Path) -> Result<(), StoreError> {
@@ -184,7 +190,7 @@ impl DiskStore {
         let Some((database, keyspace)) = &self.open else {
             return Err(failed(std::io::Error::other("the store is closed")));
         };
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(database.clone(), self.overlay.len() + 1);
+        let mut batch = write_batch(database, self.overlay.len() + 1);
         for (key, change) in self.overlay.changes() {
             match change {
                 Some(value) => batch.insert(keyspace, key, value.as_slice()),
@@ -219,15 +225,22 @@ impl Store for DiskStore {
 
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
         let start = if from > prefix { from } else { prefix };
+        if start.first() == Some(&RESERVED) {
+            return Ok(Vec::new());
+        }
         let disk = self
             .keyspace()?
-            .range(start.to_vec()..)
+            .range(start.to_vec()..vec![RESERVED])
             .map(|guard| guard.into_inner().map_err(failed));
         self.overlay.merged(disk, prefix, start, limit)
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) {
-        debug_assert_ne!(key.first(), Some(&RESERVED), "keys from 0xff on are the store's own");
+        debug_assert_ne!(
+            key.first(),
+            Some(&RESERVED),
+            "keys from 0xff on are the store's own"
+        );
         self.overlay.set(key, Some(value));
     }
 

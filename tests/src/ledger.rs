@@ -40,7 +40,10 @@ impl ClickHouse {
     /// # Errors
     /// If it is not understood.
     pub async fn text(&self, sql: &str) -> Result<String> {
-        let url = format!("{}/?database={}&output_format_json_quote_64bit_integers=0", self.url, self.database);
+        let url = format!(
+            "{}/?database={}&output_format_json_quote_64bit_integers=0",
+            self.url, self.database
+        );
         let answer = self.client.post(url).body(sql.to_owned()).send().await?;
         let status = answer.status();
         let text = answer.text().await?;
@@ -74,10 +77,17 @@ impl ClickHouse {
             for line in self.text(&sql).await?.lines() {
                 let mut row: Map<String, Value> = serde_json::from_str(line)?;
                 let net = row.remove("net").and_then(|net| net.as_i64()).unwrap_or_default();
-                let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let id = row
+                    .get("id")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned();
                 ensure!(net == 1, "{table}: {id} stands {net} times: {line}");
                 let before = entries.insert((table.to_owned(), id.clone()), Value::Object(row));
-                ensure!(before.is_none(), "{table}: {id} stands twice, differently: {before:?} and {line}");
+                ensure!(
+                    before.is_none(),
+                    "{table}: {id} stands twice, differently: {before:?} and {line}"
+                );
             }
         }
         Ok(entries)
@@ -108,7 +118,9 @@ impl ClickHouse {
     /// If not.
     pub async fn stores_each_record_once(&self, table: &str, records: usize) -> Result<()> {
         let text = self
-            .text(&format!("SELECT count(), uniqueExact(kafka_partition, kafka_offset) FROM {table} FORMAT TSV"))
+            .text(&format!(
+                "SELECT count(), uniqExact(kafka_partition, kafka_offset) FROM {table} FORMAT TSV"
+            ))
             .await?;
         ensure!(
             text.trim() == format!("{records}\t{records}"),
@@ -133,7 +145,10 @@ impl ClickHouse {
                 "SELECT sum(refunds), sum(amount), sum(commission) FROM refunds_hourly",
                 "SELECT sum(sign), sum(sign * amount), sum(sign * commission) FROM refunds",
             ),
-            ("SELECT sum(clicks) + sum(duplicates) + sum(bots) FROM clicks_hourly", "SELECT count() FROM clicks"),
+            (
+                "SELECT sum(clicks) + sum(duplicates) + sum(bots) FROM clicks_hourly",
+                "SELECT count() FROM clicks",
+            ),
         ] {
             let (sums, plain) = (self.text(hourly).await?, self.text(rows).await?);
             ensure!(sums == plain, "{hourly}: {sums} is not {plain}");
@@ -160,7 +175,9 @@ pub fn entries(rows: &[Row]) -> Result<Entries> {
 }
 
 fn flat(value: Value) -> Value {
-    let Value::Object(mut row) = value else { return value };
+    let Value::Object(mut row) = value else {
+        return value;
+    };
     row.remove("op");
     row.remove("revision");
     if let Some(Value::Object(dimensions)) = row.remove("dims") {
@@ -168,7 +185,10 @@ fn flat(value: Value) -> Value {
     }
     if let Some(Value::Array(lines)) = row.remove("lines") {
         for name in ["product", "quantity", "amount", "commission", "reward_id"] {
-            let column = lines.iter().map(|line| line.get(name).cloned().unwrap_or_default()).collect();
+            let column = lines
+                .iter()
+                .map(|line| line.get(name).cloned().unwrap_or_default())
+                .collect();
             row.insert(format!("lines.{name}"), Value::Array(column));
         }
     }
@@ -191,10 +211,14 @@ pub fn differences(expected: &Entries, found: &Entries) -> Vec<String> {
 }
 
 fn columns(expected: &Value, found: &Value) -> String {
-    let (Value::Object(a), Value::Object(b)) = (expected, found) else { return String::new() };
+    let (Value::Object(a), Value::Object(b)) = (expected, found) else {
+        return String::new();
+    };
     let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let differing = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
-    differing.map(|name| format!("{name}: {:?} expected, {:?} found; ", a.get(name), b.get(name))).collect()
+    differing
+        .map(|name| format!("{name}: {:?} expected, {:?} found; ", a.get(name), b.get(name)))
+        .collect()
 }
 
 /// Waits until ClickHouse has the expected net ledger.

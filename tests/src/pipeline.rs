@@ -9,6 +9,7 @@
 //! Invariant: nothing that it started outlives it, and what failed leaves its logs.
 
 pub mod kafka;
+pub mod proof;
 pub mod role;
 pub mod send;
 
@@ -36,8 +37,24 @@ pub struct Pipeline {
     pub servers: Servers,
     /// Address of the edge.
     pub edge: String,
+    // Dropped after the servers.
+    scratch: Scratch,
+}
+
+/// A directory that is removed only after success.
+struct Scratch {
     dir: PathBuf,
-    finished: bool,
+    keep: bool,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            eprintln!("logs and data are kept in {}", self.dir.display());
+        } else {
+            std::fs::remove_dir_all(&self.dir).ok();
+        }
+    }
 }
 
 impl Pipeline {
@@ -48,13 +65,22 @@ impl Pipeline {
     pub async fn start(name: &str, traffic: &Traffic) -> Result<Self> {
         let pipeline = Self::servers(name).await?;
         pipeline.run(&["init"])?;
-        for file in traffic.write_programs(&pipeline.dir)? {
-            pipeline.run(&["apply", "--file", &file.to_string_lossy()])?;
-        }
-        for program in &traffic.programs {
-            pipeline.secret(&program.workspace)?;
-        }
+        pipeline.apply(traffic)?;
         Ok(pipeline)
+    }
+
+    /// Declares the workspaces of the traffic.
+    ///
+    /// # Errors
+    /// If `apply` refuses.
+    pub fn apply(&self, traffic: &Traffic) -> Result<()> {
+        for file in traffic.write_programs(&self.scratch.dir)? {
+            self.run(&["apply", "--file", &file.to_string_lossy()])?;
+        }
+        traffic
+            .programs
+            .iter()
+            .try_for_each(|program| self.secret(&program.workspace))
     }
 
     /// Only the servers and a settings file.
@@ -68,17 +94,22 @@ impl Pipeline {
         let pipeline = Self {
             edge: format!("http://127.0.0.1:{}", free_port()?),
             servers,
-            dir,
-            finished: false,
+            scratch: Scratch { dir, keep: true },
         };
         std::fs::write(pipeline.settings_file(), pipeline.settings()?)?;
         Ok(pipeline)
     }
 
     fn settings(&self) -> Result<String> {
-        let (kafka, registry, clickhouse) =
-            (self.servers.kafka_bootstrap()?, self.servers.registry_url()?, self.servers.clickhouse_url()?);
-        let (dir, listen) = (self.dir.display(), self.edge.trim_start_matches("http://"));
+        let (kafka, registry, clickhouse) = (
+            self.servers.kafka_bootstrap()?,
+            self.servers.registry_url()?,
+            self.servers.clickhouse_url()?,
+        );
+        let (dir, listen) = (
+            self.scratch.dir.display(),
+            self.edge.trim_start_matches("http://"),
+        );
         // Short sessions: a process that dies or sleeps is given up within seconds.
         Ok(format!(
             "[kafka]\nbootstrap = \"{kafka}\"\nsession_timeout_ms = 3000\n\
@@ -94,12 +125,12 @@ impl Pipeline {
     }
 
     fn settings_file(&self) -> PathBuf {
-        self.dir.join("tributary.toml")
+        self.scratch.dir.join("tributary.toml")
     }
 
     /// Where everything lies.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.scratch.dir
     }
 
     /// Gives a workspace its webhook secret.
@@ -107,7 +138,7 @@ impl Pipeline {
     /// # Errors
     /// If it cannot be written.
     pub fn secret(&self, workspace: &str) -> Result<()> {
-        let dir = self.dir.join("secrets").join(workspace);
+        let dir = self.scratch.dir.join("secrets").join(workspace);
         std::fs::create_dir_all(&dir)?;
         Ok(std::fs::write(dir.join("stripe"), STRIPE_SECRET)?)
     }
@@ -138,10 +169,17 @@ impl Pipeline {
     pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
         let words = self.command(arguments)?;
         let (first, rest) = words.split_first().context("no program")?;
-        let output = Command::new(first).args(rest).envs(environment.iter().copied()).output()?;
+        let output = Command::new(first)
+            .args(rest)
+            .envs(environment.iter().copied())
+            .output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "tributary {arguments:?}: {}\n{text}{said}", output.status);
+        ensure!(
+            output.status.success(),
+            "tributary {arguments:?}: {}\n{text}{said}",
+            output.status
+        );
         Ok(text)
     }
 
@@ -150,7 +188,13 @@ impl Pipeline {
     /// # Errors
     /// If the binary is not built.
     pub fn role(&self, name: &str, arguments: &[&str], points: &[String]) -> Result<Role> {
-        let state = self.dir.join("state").join(name).to_string_lossy().into_owned();
+        let state = self
+            .scratch
+            .dir
+            .join("state")
+            .join(name)
+            .to_string_lossy()
+            .into_owned();
         Role::start(Spec {
             name: name.to_owned(),
             command: self.command(arguments)?,
@@ -158,7 +202,7 @@ impl Pipeline {
                 ("TRIBUTARY_STATE__DIR".to_owned(), state),
                 ("TRIBUTARY_LOG".to_owned(), "info,librdkafka=error".to_owned()),
             ]),
-            logs: self.dir.join("logs"),
+            logs: self.scratch.dir.join("logs"),
             points: points.to_vec(),
         })
     }
@@ -202,18 +246,14 @@ impl Pipeline {
         for role in roles {
             role.stop()?;
         }
-        self.finished = true;
+        self.scratch.keep = false;
         Ok(())
     }
-}
 
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        if self.finished {
-            std::fs::remove_dir_all(&self.dir).ok();
-        } else {
-            eprintln!("logs and data are kept in {}", self.dir.display());
-        }
+    /// Kills the roles, stops the servers and removes all files: for tests whose roles may end by themselves.
+    pub fn discard(mut self, roles: Vec<Role>) {
+        drop(roles);
+        self.scratch.keep = false;
     }
 }
 

@@ -160,7 +160,9 @@ impl Stages {
         let mut decoder = Decoder::<T>::default();
         decoder.add(registry.id(topic).await?, topic.schema())?;
         let raw = self.read_raw(topic)?;
-        raw.iter().map(|(_, _, value)| Ok(decoder.decode(value)?)).collect()
+        raw.iter()
+            .map(|(_, _, value)| Ok(decoder.decode(value)?))
+            .collect()
     }
 
     /// Every committed record of a topic that can be decoded.
@@ -169,7 +171,10 @@ impl Stages {
         let mut decoder = Decoder::<T>::default();
         decoder.add(registry.id(topic).await?, topic.schema())?;
         let raw = self.read_raw(topic)?;
-        Ok(raw.iter().filter_map(|(_, _, value)| decoder.decode(value).ok()).collect())
+        Ok(raw
+            .iter()
+            .filter_map(|(_, _, value)| decoder.decode(value).ok())
+            .collect())
     }
 
     /// The conversions as they stand.

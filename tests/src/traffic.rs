@@ -6,12 +6,15 @@
 //! Invariant: no request's meaning depends on its place or on when it is sent, so that the net ledger is a function
 //! of the set of requests. Hence click IDs, times and invoice IDs are always given.
 
-#![allow(clippy::indexing_slicing, reason = "the indexes are of fixed lists in this module")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the indexes are of fixed lists in this module"
+)]
 
 mod customer;
 mod programs;
 mod random;
-mod stripe;
+pub mod stripe;
 
 use anyhow::{Context as _, Result, ensure};
 use tributary_domain::engine::Row;
@@ -78,7 +81,11 @@ impl Traffic {
             let lines = customer(&mut random, shop, number);
             number += 1;
             let reversed = random.below(1000) < REVERSED;
-            let end = lines.iter().map(|line| line.at.as_millisecond()).max().unwrap_or_default();
+            let end = lines
+                .iter()
+                .map(|line| line.at.as_millisecond())
+                .max()
+                .unwrap_or_default();
             for line in lines {
                 let at = line.at.as_millisecond();
                 let mut place = if reversed { 2 * end - at } else { at };
@@ -87,7 +94,7 @@ impl Traffic {
                 }
                 if random.below(1000) < REPEATED {
                     let later = place + random.below(20) as i64 * DAY_MS;
-                    placed.push((later, (shop.program, clone(&line))));
+                    placed.push((later, (shop.program, line.clone())));
                 }
                 placed.push((place, (shop.program, line)));
             }
@@ -97,6 +104,17 @@ impl Traffic {
         Ok(Self {
             programs,
             lines: placed.into_iter().map(|(_, sent)| sent).collect(),
+        })
+    }
+
+    /// A single workspace with live and test mode, and these requests.
+    ///
+    /// # Errors
+    /// If the program file is not right.
+    pub fn of(workspace: &str, lines: Vec<Line>) -> Result<Self> {
+        Ok(Self {
+            programs: vec![programs::one(workspace, 0)?],
+            lines: lines.into_iter().map(|line| (0, line)).collect(),
         })
     }
 
@@ -111,13 +129,27 @@ impl Traffic {
             clicks: 0,
         };
         for (index, program) in self.programs.iter().enumerate() {
-            let own: Vec<&Line> = self.lines.iter().filter(|(of, _)| *of == index).map(|(_, line)| line).collect();
+            let own: Vec<&Line> = self
+                .lines
+                .iter()
+                .filter(|(of, _)| *of == index)
+                .map(|(_, line)| line)
+                .collect();
             let mut simulation = Simulation::new(&program.file, MailKey::new(MAIL_KEY), 0)?;
             let mut clicks = std::collections::BTreeSet::new();
             for line in own {
                 let (status, body) = simulation.request(line)?;
-                ensure!(status == 200, "{status} {body} for {}", String::from_utf8_lossy(&line.bytes()));
-                clicks.extend(line.body.get("clickId").filter(|_| line.path == "/track/click").map(ToString::to_string));
+                ensure!(
+                    status == 200,
+                    "{status} {body} for {}",
+                    String::from_utf8_lossy(&line.bytes())
+                );
+                clicks.extend(
+                    line.body
+                        .get("clickId")
+                        .filter(|_| line.path == "/track/click")
+                        .map(ToString::to_string),
+                );
             }
             let report = simulation.report();
             ensure!(report.dead.is_empty(), "dead letters: {:?}", report.dead);
@@ -143,8 +175,16 @@ impl Traffic {
     }
 }
 
-fn clone(line: &Line) -> Line {
-    line.clone()
+/// A Stripe event as a request, `at` in seconds.
+#[must_use]
+pub fn webhook(workspace: &str, id: &str, kind: &str, at: i64, object: serde_json::Value) -> Line {
+    Line {
+        at: jiff::Timestamp::from_second(at).unwrap_or_default(),
+        method: "POST".to_owned(),
+        path: format!("/webhooks/stripe/{workspace}"),
+        headers: std::collections::BTreeMap::new(),
+        body: stripe::event(id, kind, at, true, object),
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +202,10 @@ mod tests {
         let mut random = Random(1);
         random.shuffle(&mut traffic.lines);
         let after = traffic.expected().unwrap();
-        assert_eq!((ids(&before), before.facts, before.clicks), (ids(&after), after.facts, after.clicks));
+        assert_eq!(
+            (ids(&before), before.facts, before.clicks),
+            (ids(&after), after.facts, after.clicks)
+        );
         // All kinds of rows are there, or little is proved.
         let kinds: std::collections::BTreeSet<String> = before
             .rows
@@ -173,7 +216,13 @@ mod tests {
                 Row::Commission(r) => format!("{} {}", r.kind, r.state),
             })
             .collect();
-        for kind in ["sale click", "sale coupon", "sale none", "lead click", "refund succeeded"] {
+        for kind in [
+            "sale click",
+            "sale coupon",
+            "sale none",
+            "lead click",
+            "refund succeeded",
+        ] {
             assert!(kinds.contains(kind), "{kind} is not in {kinds:?}");
         }
     }

@@ -38,7 +38,12 @@ fn expected(facts: &[Fact]) -> BTreeMap<String, i64> {
 async fn settled(stages: &Stages, expected: &BTreeMap<String, i64>) -> Result<()> {
     eventually("the expected ledger", LONG, || async {
         let counts = counted(&stages.conversions().await?)?;
-        ensure!(&counts == expected, "{} of {} cases", counts.len(), expected.len());
+        ensure!(
+            &counts == expected,
+            "{} of {} cases",
+            counts.len(),
+            expected.len()
+        );
         Ok(())
     })
     .await
@@ -144,7 +149,11 @@ async fn killed_in_the_middle_of_a_sweep() -> Result<()> {
     stages.config.attribute.cases_per_transaction = 7;
     let all = facts(0, 1_000);
     stages.send_facts(&all).await?;
-    let mut first = stages.spawn(1, "attribute", &[("TRIBUTARY_CRASH_POINT", "attribute.mid_sweep:5")])?;
+    let mut first = stages.spawn(
+        1,
+        "attribute",
+        &[("TRIBUTARY_CRASH_POINT", "attribute.mid_sweep:5")],
+    )?;
     eventually("the crash", LONG, || {
         let ended = first.has_ended();
         async move {

@@ -140,7 +140,11 @@ async fn claims_meet_their_clicks_in_any_order_and_over_restarts() -> Result<()>
     joined(&stages, &own, tracks.len()).await?;
     third.stop()?;
     // An empty disk is rebuilt from the log.
-    let more: Vec<Track> = own.iter().zip(5_000..).map(|(click, n)| track(n, click)).collect();
+    let more: Vec<Track> = own
+        .iter()
+        .zip(5_000..)
+        .map(|(click, n)| track(n, click))
+        .collect();
     send_tracks(&stages, &more).await?;
     let fourth = stages.spawn(2, "normalize,join", &[])?;
     joined(&stages, &own, tracks.len() + more.len()).await?;
@@ -157,7 +161,9 @@ async fn bad_records_become_dead_letters_and_the_stages_go_on() -> Result<()> {
     unknown.workspace = "nobody".to_owned();
     let bad = |bytes: &[u8]| vec![(b"k".to_vec(), bytes.to_vec())];
     stages.send(Topic::Tracks, bad(b"{\"json\": 1}")).await?;
-    stages.send(Topic::Tracks, bad(&[0, 0, 0xff, 0xff, 0xff, 1])).await?;
+    stages
+        .send(Topic::Tracks, bad(&[0, 0, 0xff, 0xff, 0xff, 1]))
+        .await?;
     stages.send(Topic::Claims, bad(&[0xc3, 0x28])).await?;
     stages.send(Topic::Clicks, bad(b"whatever")).await?;
     stages.send(Topic::Facts, bad(b"whatever")).await?;

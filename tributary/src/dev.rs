@@ -31,7 +31,11 @@ pub async fn run(mut settings: Settings, flags: Dev) -> Result<()> {
         () = shutdown.wait() => return Ok(()),
     };
     if only.is_some() {
-        for (name, address) in [("kafka", servers.kafka_bootstrap()), ("registry", servers.registry_url()), ("clickhouse", servers.clickhouse_url())] {
+        for (name, address) in [
+            ("kafka", servers.kafka_bootstrap()),
+            ("registry", servers.registry_url()),
+            ("clickhouse", servers.clickhouse_url()),
+        ] {
             if let Ok(address) = address {
                 output::line(&format!("{name:<11}{address}"));
             }
@@ -67,7 +71,8 @@ fn adapt(settings: &mut Settings, servers: &Servers, flags: &Dev) -> Result<()> 
     if !key_file.is_file() {
         let mut key = [0_u8; 32];
         getrandom::fill(&mut key).map_err(|e| anyhow::anyhow!("random bytes: {e}"))?;
-        std::fs::write(&key_file, hex::encode(key)).with_context(|| format!("write {}", key_file.display()))?;
+        std::fs::write(&key_file, hex::encode(key))
+            .with_context(|| format!("write {}", key_file.display()))?;
     }
     settings.secrets.mail_key = Secret::default();
     Ok(())
@@ -92,7 +97,10 @@ async fn roles(settings: &Settings, shutdown: &Shutdown) -> Result<()> {
     output::line(&format!("dashboard   http://{}", settings.dashboard.listen));
     output::line(&format!("kafka       {}", settings.kafka.bootstrap));
     output::line(&format!("clickhouse  {}", settings.clickhouse.url));
-    output::line(&format!("settings    {}", settings.state.dir.with_file_name("tributary.toml").display()));
+    output::line(&format!(
+        "settings    {}",
+        settings.state.dir.with_file_name("tributary.toml").display()
+    ));
     output::line("ready; Ctrl-C stops all");
     while let Some(ended) = tasks.join_next().await {
         ended.context("a role panicked")??;

@@ -20,19 +20,55 @@ impl Line {
     pub fn of(row: &Row) -> Self {
         let fields: [String; 15] = match row {
             Row::Conversion(r) => [
-                "conversion".into(), r.kind.clone(), r.mode.clone(), time(r.at), r.object.clone(), r.customer.clone(),
-                r.dims.partner_id.clone(), r.dims.coupon.clone(), r.attributed_by.clone(), r.reason.clone(),
-                r.status.clone(), r.sale_type.clone(), r.amount.to_string(), r.commission.to_string(), r.currency.clone(),
+                "conversion".into(),
+                r.kind.clone(),
+                r.mode.clone(),
+                time(r.at),
+                r.object.clone(),
+                r.customer.clone(),
+                r.dims.partner_id.clone(),
+                r.dims.coupon.clone(),
+                r.attributed_by.clone(),
+                r.reason.clone(),
+                r.status.clone(),
+                r.sale_type.clone(),
+                r.amount.to_string(),
+                r.commission.to_string(),
+                r.currency.clone(),
             ],
             Row::Refund(r) => [
-                "refund".into(), r.kind.clone(), r.mode.clone(), time(r.at), r.object.clone(), r.customer.clone(),
-                r.dims.partner_id.clone(), r.dims.coupon.clone(), String::new(), r.reason.clone(),
-                r.status.clone(), r.sale_type.clone(), r.amount.to_string(), r.commission.to_string(), r.currency.clone(),
+                "refund".into(),
+                r.kind.clone(),
+                r.mode.clone(),
+                time(r.at),
+                r.object.clone(),
+                r.customer.clone(),
+                r.dims.partner_id.clone(),
+                r.dims.coupon.clone(),
+                String::new(),
+                r.reason.clone(),
+                r.status.clone(),
+                r.sale_type.clone(),
+                r.amount.to_string(),
+                r.commission.to_string(),
+                r.currency.clone(),
             ],
             Row::Commission(r) => [
-                "commission".into(), r.kind.clone(), r.mode.clone(), time(r.at), r.object.clone(), r.customer.clone(),
-                r.dims.partner_id.clone(), r.dims.coupon.clone(), String::new(), r.reason.clone(),
-                r.state.clone(), String::new(), r.amount.to_string(), String::new(), r.currency.clone(),
+                "commission".into(),
+                r.kind.clone(),
+                r.mode.clone(),
+                time(r.at),
+                r.object.clone(),
+                r.customer.clone(),
+                r.dims.partner_id.clone(),
+                r.dims.coupon.clone(),
+                String::new(),
+                r.reason.clone(),
+                r.state.clone(),
+                String::new(),
+                r.amount.to_string(),
+                String::new(),
+                r.currency.clone(),
             ],
         };
         Self::from_fields(&fields)
@@ -49,7 +85,10 @@ impl Line {
         }
         let pick = |i: usize| fields.get(i).cloned().unwrap_or_default();
         // entry, mode, at, object, kind, partner
-        Self { order: [pick(0), pick(2), pick(3), pick(4), pick(1), pick(6)], text: fields.join(",") }
+        Self {
+            order: [pick(0), pick(2), pick(3), pick(4), pick(1), pick(6)],
+            text: fields.join(","),
+        }
     }
 
     /// A line of a file.

@@ -29,7 +29,10 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == RUN_CLICKHOUSE) {
         let library = arguments.next().unwrap_or_default();
         let rest: Vec<_> = arguments.collect();
-        std::process::exit(tributary_testkit::clickhouse_server_main(Path::new(&library), &rest));
+        std::process::exit(tributary_testkit::clickhouse_server_main(
+            Path::new(&library),
+            &rest,
+        ));
     }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,

@@ -52,7 +52,8 @@ pub async fn registry(settings: &Settings) -> Result<Registry> {
 /// The edge.
 pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
     let registry = registry(&settings).await?;
-    let own = |error| anyhow!("the edge cannot start without its schemas: {error}; run `tributary init` first");
+    let own =
+        |error| anyhow!("the edge cannot start without its schemas: {error}; run `tributary init` first");
     let id = async |topic| registry.id(topic).await.map_err(own);
     let encoders = tributary_ingest::Encoders {
         click: tributary_avro::Encoder::new(id(Topic::Clicks).await?)?,
@@ -61,26 +62,38 @@ pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shu
     };
     let decoder = registry.decoder::<Config>(Topic::Config).await?;
     let runtime = tokio::runtime::Handle::current();
-    let read = Box::new(move |value: &[u8]| runtime.block_on(decoder.decode(value)).map_err(|e| anyhow!(e.to_string())));
+    let read = Box::new(move |value: &[u8]| {
+        runtime
+            .block_on(decoder.decode(value))
+            .map_err(|e| anyhow!(e.to_string()))
+    });
     let render = Box::new(move || metrics.render());
-    tributary_ingest::run(settings.edge(), encoders, read, render, shutdown.wait()).await.context("ingest")
+    tributary_ingest::run(settings.edge(), encoders, read, render, shutdown.wait())
+        .await
+        .context("ingest")
 }
 
 /// Stages of the processors.
 pub async fn process(settings: Settings, stages: BTreeSet<StageName>, shutdown: Shutdown) -> Result<()> {
-    tributary_processors::run(settings.process()?, stages, shutdown.wait()).await.context("process")
+    tributary_processors::run(settings.process()?, stages, shutdown.wait())
+        .await
+        .context("process")
 }
 
 /// The sink.
 pub async fn sink(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let schemas = Arc::new(FromRegistry(registry(&settings).await?));
-    tributary_sinks::run(settings.sink(), settings.clickhouse(), schemas, shutdown.wait()).await.context("sink")
+    tributary_sinks::run(settings.sink(), settings.clickhouse(), schemas, shutdown.wait())
+        .await
+        .context("sink")
 }
 
 /// The dashboard.
 pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
     let text = tributary_dashboard::MetricsText::new(move || metrics.render());
-    tributary_dashboard::run(settings.dashboard(text), shutdown.wait()).await.context("dashboard")
+    tributary_dashboard::run(settings.dashboard(text), shutdown.wait())
+        .await
+        .context("dashboard")
 }
 
 /// `/metrics` and `/healthz` for roles without HTTP of their own, if the settings name an address.
@@ -92,7 +105,10 @@ pub async fn observe(settings: &Settings, metrics: PrometheusHandle) -> Result<(
         .await
         .with_context(|| format!("metrics.listen: {}", settings.metrics.listen))?;
     let routes = axum::Router::new()
-        .route("/metrics", axum::routing::get(move || async move { metrics.render() }))
+        .route(
+            "/metrics",
+            axum::routing::get(move || async move { metrics.render() }),
+        )
         .route("/healthz", axum::routing::get(async || "ok"));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {

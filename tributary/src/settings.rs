@@ -10,10 +10,10 @@ use figment::providers::{Env, Format as _, Toml};
 use serde::{Deserialize, Serialize};
 use tributary_processors::attribute::AttributeSettings;
 use tributary_processors::join::JoinSettings;
-use tributary_processors::normalize::NormalizeSettings;
-use tributary_processors::{ProcessConfig, Secret};
 use tributary_processors::kafka::Settings as Kafka;
 use tributary_processors::kafka::admin::Topics;
+use tributary_processors::normalize::NormalizeSettings;
+use tributary_processors::{ProcessConfig, Secret};
 use tributary_sinks::{ClickHouseConfig, SinkConfig};
 
 const DEFAULTS: &str = include_str!("default.toml");
@@ -160,7 +160,9 @@ impl Settings {
             None => figment.merge(Toml::file(FILE)),
         };
         // TRIBUTARY_LOG, _CRASH_POINT, _STRIPE_SECRET_* and _TEST_SERVERS are read where they are used.
-        let environment = Env::prefixed("TRIBUTARY_").filter(|name| name.as_str().contains("__")).split("__");
+        let environment = Env::prefixed("TRIBUTARY_")
+            .filter(|name| name.as_str().contains("__"))
+            .split("__");
         figment.merge(environment).extract().context("settings")
     }
 
@@ -225,11 +227,16 @@ impl Settings {
 
     /// For the edge.
     pub fn edge(&self) -> tributary_ingest::IngestConfig {
-        let mut config = tributary_ingest::IngestConfig::new(self.ingest.listen, self.kafka.bootstrap.clone());
+        let mut config =
+            tributary_ingest::IngestConfig::new(self.ingest.listen, self.kafka.bootstrap.clone());
         config.kafka.properties = self.kafka.properties.clone();
         config.kafka.topic_prefix.clone_from(&self.kafka.topic_prefix);
         config.secrets_dir = Some(self.secrets.dir.clone());
-        config.visitor_secret = self.mail_key().ok().map(|key| key.expose().as_bytes().to_vec()).filter(|k| !k.is_empty());
+        config.visitor_secret = self
+            .mail_key()
+            .ok()
+            .map(|key| key.expose().as_bytes().to_vec())
+            .filter(|k| !k.is_empty());
         config.trust_private_proxies = self.ingest.trust_private_proxies;
         config.acknowledgement_timeout = Duration::from_millis(self.ingest.acknowledgement_timeout_ms);
         config.redirect_timeout = Duration::from_millis(self.ingest.redirect_timeout_ms);
@@ -238,8 +245,15 @@ impl Settings {
     }
 
     /// For the dashboard.
-    pub fn dashboard(&self, metrics: tributary_dashboard::MetricsText) -> tributary_dashboard::DashboardConfig {
-        let user = if self.clickhouse.user.is_empty() { "default" } else { &self.clickhouse.user };
+    pub fn dashboard(
+        &self,
+        metrics: tributary_dashboard::MetricsText,
+    ) -> tributary_dashboard::DashboardConfig {
+        let user = if self.clickhouse.user.is_empty() {
+            "default"
+        } else {
+            &self.clickhouse.user
+        };
         tributary_dashboard::DashboardConfig {
             listen: self.dashboard.listen,
             clickhouse: tributary_dashboard::ClickHouseConfig {

@@ -10,8 +10,14 @@ use tracing_subscriber::EnvFilter;
 pub fn logs(filter: Option<&str>, default: &str) -> Result<()> {
     let filter = EnvFilter::try_new(filter.unwrap_or(default)).context("--log")?;
     let terminal = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if terminal { subscriber.init() } else { subscriber.json().init() }
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if terminal {
+        subscriber.init()
+    } else {
+        subscriber.json().init()
+    }
     Ok(())
 }
 

@@ -16,7 +16,9 @@ pub fn datums(json: &str) -> Vec<Vec<u8>> {
     (0..widest(&schema))
         .map(|branch| {
             let mut out = Vec::new();
-            writer.write_value(&mut out, value(&schema, branch, &names)).unwrap();
+            writer
+                .write_value(&mut out, value(&schema, branch, &names))
+                .unwrap();
             out
         })
         .collect()
@@ -25,7 +27,12 @@ pub fn datums(json: &str) -> Vec<Vec<u8>> {
 fn widest(schema: &Schema) -> usize {
     match schema {
         Schema::Union(union) => union.variants().len(),
-        Schema::Record(record) => record.fields.iter().map(|field| widest(&field.schema)).max().unwrap_or(1),
+        Schema::Record(record) => record
+            .fields
+            .iter()
+            .map(|field| widest(&field.schema))
+            .max()
+            .unwrap_or(1),
         _ => 1,
     }
 }
@@ -35,7 +42,10 @@ fn collect<'a>(schema: &'a Schema, names: &mut HashMap<Name, &'a RecordSchema>) 
     match schema {
         Schema::Record(record) => {
             names.insert(record.name.clone(), record);
-            record.fields.iter().for_each(|field| collect(&field.schema, names));
+            record
+                .fields
+                .iter()
+                .for_each(|field| collect(&field.schema, names));
         }
         Schema::Union(union) => union.variants().iter().for_each(|branch| collect(branch, names)),
         Schema::Array(array) => collect(&array.items, names),
@@ -67,8 +77,7 @@ fn value(schema: &Schema, branch: usize, names: &HashMap<Name, &RecordSchema>) -
 }
 
 fn fields(record: &RecordSchema, branch: usize, names: &HashMap<Name, &RecordSchema>) -> Value {
-    let field = |field: &apache_avro::schema::RecordField| {
-        (field.name.clone(), value(&field.schema, branch, names))
-    };
+    let field =
+        |field: &apache_avro::schema::RecordField| (field.name.clone(), value(&field.schema, branch, names));
     Value::Record(record.fields.iter().map(field).collect())
 }

@@ -43,7 +43,10 @@ pub fn without_defaults(schema: &Value, inner: bool) -> Value {
 
 fn cut(schema: &Value, inner: bool, records: &[String]) -> Value {
     match schema {
-        Value::Array(branches) => branches.iter().map(|branch| cut(branch, inner, records)).collect(),
+        Value::Array(branches) => branches
+            .iter()
+            .map(|branch| cut(branch, inner, records))
+            .collect(),
         Value::Object(object) => {
             let mut out = Map::new();
             for (name, value) in object {
@@ -74,7 +77,9 @@ fn holds_record(schema: &Value, records: &[String]) -> bool {
         Value::Array(branches) => branches.iter().any(|branch| holds_record(branch, records)),
         _ => {
             schema["type"] == json!("record")
-                || schema.get("items").is_some_and(|items| holds_record(items, records))
+                || schema
+                    .get("items")
+                    .is_some_and(|items| holds_record(items, records))
         }
     }
 }

@@ -28,7 +28,10 @@ struct Floor {
 
 async fn click(State(floor): State<Arc<Floor>>, body: Bytes) -> StatusCode {
     // Fibonacci hashing spreads the counter over the partitions.
-    let number = floor.count.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let number = floor
+        .count
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let key = format!("{number:016x}");
     let record = FutureRecord::to(&floor.topic).key(&key).payload(&*body);
     match floor.producer.send(record, Duration::from_secs(5)).await {
@@ -60,8 +63,14 @@ async fn serve() -> Result<()> {
         .set("linger.ms", "2")
         .set("message.timeout.ms", "10000")
         .create()?;
-    producer.client().fetch_metadata(Some(&topic), Duration::from_secs(10))?;
-    let floor = Arc::new(Floor { producer, topic, count: AtomicU64::new(0) });
+    producer
+        .client()
+        .fetch_metadata(Some(&topic), Duration::from_secs(10))?;
+    let floor = Arc::new(Floor {
+        producer,
+        topic,
+        count: AtomicU64::new(0),
+    });
     let routes = Router::new()
         .route("/track/click", post(click))
         .route("/readyz", get(|| async { "ok" }))

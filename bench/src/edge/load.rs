@@ -52,14 +52,19 @@ impl Load {
             .await
             .context("wrk makes the load; install it with: sudo apt-get install wrk")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success(), "wrk: {text}{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "wrk: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         parse(&text).with_context(|| format!("wrk printed {text}"))
     }
 }
 
 fn parse(text: &str) -> Option<Outcome> {
     let value = |name: &str| -> Option<f64> {
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     };
     Some(Outcome {
         replies: value("replies")? as u64,
@@ -77,8 +82,16 @@ mod tests {
 
     #[test]
     fn what_the_script_prints_is_read() {
-        let text = "Running 10s test\nreplies 12\nrefused 1\nbroken 0\nseconds 2.500000\np50 1.500\np99 9.000\n";
-        let expected = Outcome { replies: 12, refused: 1, broken: 0, seconds: 2.5, p50: 1.5, p99: 9.0 };
+        let text =
+            "Running 10s test\nreplies 12\nrefused 1\nbroken 0\nseconds 2.500000\np50 1.500\np99 9.000\n";
+        let expected = Outcome {
+            replies: 12,
+            refused: 1,
+            broken: 0,
+            seconds: 2.5,
+            p50: 1.5,
+            p99: 9.0,
+        };
         assert_eq!(parse(text), Some(expected));
         assert_eq!(parse("replies 12\n"), None);
     }

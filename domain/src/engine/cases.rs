@@ -132,7 +132,11 @@ fn case_numbers(tables: &Tables<'_>, keys: &Keys) -> Result<BTreeSet<u64>, Store
 }
 
 /// Notes keys and clicks of a fact with its case, whose record is the caller's to write.
-fn name_case(tables: &mut Tables<'_>, (case, record): (u64, &mut Case), keys: &Keys) -> Result<(), StoreError> {
+fn name_case(
+    tables: &mut Tables<'_>,
+    (case, record): (u64, &mut Case),
+    keys: &Keys,
+) -> Result<(), StoreError> {
     for key in &keys.case {
         if record.keys.contains(key) || tables.node(key)?.is_some_and(|node| node.stopped) {
             continue;

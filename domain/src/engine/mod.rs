@@ -146,7 +146,8 @@ impl Engine {
             }
             if settled.cases >= limit
                 || settled.rows.len() >= MOST_ROWS
-                || !self.advance_sweeps(store, limit - settled.cases)? {
+                || !self.advance_sweeps(store, limit - settled.cases)?
+            {
                 break;
             }
         }

@@ -44,8 +44,11 @@ pub(super) fn settle_case(
         return Ok(left);
     };
     // A rule can make a sale of what was none (bare payments), so that the index must follow before the view.
-    let touched: Vec<u64> =
-        if marks.all { members(tables, number)? } else { marks.objects.iter().copied().collect() };
+    let touched: Vec<u64> = if marks.all {
+        members(tables, number)?
+    } else {
+        marks.objects.iter().copied().collect()
+    };
     let mut changed = BTreeMap::new();
     for object in touched {
         if let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? {
@@ -259,11 +262,15 @@ fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<
 /// does not matter.
 fn customer(case: &Case) -> String {
     let external = || case.keys.iter().filter_map(|key| key.strip_prefix("ext:"));
-    let named = external().find(|id| !id.starts_with("cus_")).or_else(|| external().next());
+    let named = external()
+        .find(|id| !id.starts_with("cus_"))
+        .or_else(|| external().next());
     let guest = || case.keys.iter().find_map(|key| key.strip_prefix("mail:"));
     match named {
         Some(id) => id.to_owned(),
-        None => guest().map(|hash| format!("guest_{}", hash.get(..12).unwrap_or(hash))).unwrap_or_default(),
+        None => guest()
+            .map(|hash| format!("guest_{}", hash.get(..12).unwrap_or(hash)))
+            .unwrap_or_default(),
     }
 }
 

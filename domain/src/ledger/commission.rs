@@ -111,7 +111,11 @@ pub fn of_sale(partner: &str, program: &str, at: i64, lines: &[Line], rules: &Ru
                 ..
             }) => {
                 // Negative lines earn negatively (rule F5), also by the unit.
-                let units = if line.amount < 0 { -units(line.quantity) } else { units(line.quantity) };
+                let units = if line.amount < 0 {
+                    -units(line.quantity)
+                } else {
+                    units(line.quantity)
+                };
                 (amount.saturating_mul(units), format!("{amount} × {units} units"))
             }
             Some(Reward {
@@ -132,7 +136,10 @@ pub fn of_sale(partner: &str, program: &str, at: i64, lines: &[Line], rules: &Ru
             how,
         });
     }
-    earned.total = earned.lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.commission));
+    earned.total = earned
+        .lines
+        .iter()
+        .fold(0, |sum: i64, l| sum.saturating_add(l.commission));
     if let (false, Some(percent)) = (by_line, rewards.fitting("").and_then(|r| r.percent)) {
         let whole = lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.amount));
         earned.total = money::scale(whole, percent.0, 10_000);

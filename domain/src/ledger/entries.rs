@@ -225,7 +225,9 @@ impl Inputs<'_> {
         let click = decision.click.as_ref();
         let bot = click.is_some_and(|click| !click.bot.is_empty());
         let first_sale = self.view.first_sale.as_ref();
-        let existing = click.zip(first_sale).is_some_and(|(click, sale)| sale.at < click.clicked_at - 1000);
+        let existing = click
+            .zip(first_sale)
+            .is_some_and(|(click, sale)| sale.at < click.clicked_at - 1000);
         let partner = Some(earned.reason).filter(|reason| reason.starts_with("partner_"));
         [
             bot.then_some("bot_click"),

@@ -69,7 +69,9 @@ pub fn leads(facts: &[Fact]) -> Option<Lead> {
                 )
             }
             Body::Customer(customer) => (LeadKind::Customer, "New customer", 1, &customer.click_id),
-            Body::Session(session) if session.status == "complete" && !session.failed => (LeadKind::Payment, "Sign up", 1, &session.click_id),
+            Body::Session(session) if session.status == "complete" && !session.failed => {
+                (LeadKind::Payment, "Sign up", 1, &session.click_id)
+            }
             Body::Sale(sale) => {
                 let name = if sale.lead_event_name.is_empty() {
                     "Sign up"

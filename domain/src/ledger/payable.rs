@@ -17,7 +17,13 @@ use crate::fact::sale_key;
 
 /// Another amount or currency is another payment: a restatement cannot edit what was paid.
 fn identity(pay: &CommandFact) -> (&str, &str, &str, i64, &str) {
-    (&pay.names, &pay.partner_id, &pay.payout_id, pay.amount, &pay.currency)
+    (
+        &pay.names,
+        &pay.partner_id,
+        &pay.payout_id,
+        pay.amount,
+        &pay.currency,
+    )
 }
 
 impl Inputs<'_> {
@@ -35,16 +41,27 @@ impl Inputs<'_> {
         let own = (decision.partner.as_str(), conversion.currency.as_str());
         let mut accounts = if is_sale { self.accounts() } else { BTreeMap::new() };
         accounts.entry(own).or_default();
-        let holding = self.rules.program(&decision.program, conversion.at).map_or(30, |p| p.holding_days);
+        let holding = self
+            .rules
+            .program(&decision.program, conversion.at)
+            .map_or(30, |p| p.holding_days);
         for ((partner, currency), paid) in accounts {
-            let (state, reason) = if is_sale { self.state(partner) } else { ("pending", String::new()) };
+            let (state, reason) = if is_sale {
+                self.state(partner)
+            } else {
+                ("pending", String::new())
+            };
             let earns = (partner, currency) == own && state != "reversed";
             let desired = if earns { earned.total } else { 0 };
             let says_nothing = desired == paid && (state != "reversed" || earned.total == 0);
             if partner.is_empty() || says_nothing {
                 continue;
             }
-            let kind = if paid == 0 { conversion.kind.as_str() } else { "correction" };
+            let kind = if paid == 0 {
+                conversion.kind.as_str()
+            } else {
+                "correction"
+            };
             rows.push(Row::Commission(Box::new(Commission {
                 id: self.commission_id(&conversion.object, partner, currency, &conversion.currency),
                 workspace: self.tenant.workspace.clone(),
@@ -59,9 +76,17 @@ impl Inputs<'_> {
                 currency: currency.to_owned(),
                 state: state.to_owned(),
                 due_at: conversion.at.saturating_add(holding.saturating_mul(DAY)),
-                reward_id: earned.lines.iter().map(|l| l.reward.clone()).find(|r| !r.is_empty()).unwrap_or_default(),
+                reward_id: earned
+                    .lines
+                    .iter()
+                    .map(|l| l.reward.clone())
+                    .find(|r| !r.is_empty())
+                    .unwrap_or_default(),
                 reason,
-                dims: Dimensions { partner_id: partner.to_owned(), ..conversion.dims.clone() },
+                dims: Dimensions {
+                    partner_id: partner.to_owned(),
+                    ..conversion.dims.clone()
+                },
                 explanation: json!({"earned": desired, "paid": paid, "lines": earned.lines}).to_string(),
                 ..Commission::default()
             })));
@@ -71,8 +96,13 @@ impl Inputs<'_> {
     /// What was paid for a sale that is none (any more) is asked back by rows of its own.
     pub(super) fn without_sale(&self, rows: &mut Vec<Row>) {
         for ((partner, currency), paid) in self.accounts() {
-            let first = self.payments().map(|(fact, pay)| (fact.at, sale_key(&pay.names))).min();
-            let Some((at, object)) = first.filter(|_| paid != 0) else { continue };
+            let first = self
+                .payments()
+                .map(|(fact, pay)| (fact.at, sale_key(&pay.names)))
+                .min();
+            let Some((at, object)) = first.filter(|_| paid != 0) else {
+                continue;
+            };
             rows.push(Row::Commission(Box::new(Commission {
                 id: self.commission_id(&object, partner, currency, ""),
                 workspace: self.tenant.workspace.clone(),
@@ -85,7 +115,10 @@ impl Inputs<'_> {
                 state: "pending".to_owned(),
                 due_at: at,
                 reason: "no_sale".to_owned(),
-                dims: Dimensions { partner_id: partner.to_owned(), ..Dimensions::default() },
+                dims: Dimensions {
+                    partner_id: partner.to_owned(),
+                    ..Dimensions::default()
+                },
                 explanation: json!({"earned": 0, "paid": paid}).to_string(),
                 ..Commission::default()
             })));
@@ -101,7 +134,9 @@ impl Inputs<'_> {
     fn accounts(&self) -> BTreeMap<(&str, &str), i64> {
         let mut accounts = BTreeMap::new();
         for (_, pay) in self.payments() {
-            let account: &mut i64 = accounts.entry((pay.partner_id.as_str(), pay.currency.as_str())).or_default();
+            let account: &mut i64 = accounts
+                .entry((pay.partner_id.as_str(), pay.currency.as_str()))
+                .or_default();
             *account = account.saturating_add(pay.amount);
         }
         accounts
@@ -118,7 +153,11 @@ impl Inputs<'_> {
         let amount = back.share(conversion.amount, gross);
         let (state, _) = self.state(&decision.partner);
         // What was rejected was never earned: there is nothing to take back of it.
-        let taken = if state == "reversed" { 0 } else { back.share(conversion.commission, gross) };
+        let taken = if state == "reversed" {
+            0
+        } else {
+            back.share(conversion.commission, gross)
+        };
         let arithmetic = json!({
             "gross": gross, "refunded_before": back.before, "refunded_after": back.after,
             "sale": conversion.amount, "commission": conversion.commission, "rule": "G2",
@@ -186,10 +225,7 @@ impl Inputs<'_> {
     /// Payments of commissions: once for each payout.
     fn payments(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
         let first = |fact: &Fact, pay: &CommandFact| {
-            let same = |c: &CommandFact| {
-                c.command == "pay"
-                    && identity(c) == identity(pay)
-            };
+            let same = |c: &CommandFact| c.command == "pay" && identity(c) == identity(pay);
             self.commands()
                 .filter(|(_, c)| same(c))
                 .all(|(f, _)| (fact.at, &fact.id) <= (f.at, &f.id))
@@ -220,7 +256,13 @@ impl Inputs<'_> {
                 id: id(
                     "paid",
                     self.tenant,
-                    &[&pay.names, &pay.partner_id, &pay.payout_id, &pay.amount.to_string(), &pay.currency],
+                    &[
+                        &pay.names,
+                        &pay.partner_id,
+                        &pay.payout_id,
+                        &pay.amount.to_string(),
+                        &pay.currency,
+                    ],
                 ),
                 workspace: self.tenant.workspace.clone(),
                 mode: self.tenant.mode.clone(),

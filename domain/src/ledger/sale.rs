@@ -445,13 +445,22 @@ fn fit_lines(lines: &[Line], amount: i64, cut: bool) -> Vec<Line> {
     // Lines of both signs, or cut off after the first ten, say nothing about the rest: it is a line of its own.
     if cut || weights.iter().any(|w| *w < 0) {
         let rest = amount.saturating_sub(weights.iter().fold(0, |sum: i64, w| sum.saturating_add(*w)));
-        let rest = Line { product: String::new(), quantity: 1, amount: rest };
+        let rest = Line {
+            product: String::new(),
+            quantity: 1,
+            amount: rest,
+        };
         return lines.iter().cloned().chain([rest]).collect();
     }
     match money::allocate(amount, &weights) {
-        Some(parts) => {
-            lines.iter().zip(parts).map(|(line, amount)| Line { amount, ..line.clone() }).collect()
-        }
+        Some(parts) => lines
+            .iter()
+            .zip(parts)
+            .map(|(line, amount)| Line {
+                amount,
+                ..line.clone()
+            })
+            .collect(),
         None => vec![Line {
             product: String::new(),
             quantity: 1,

@@ -45,7 +45,10 @@ impl Rules {
             }
             "coupon" => {
                 let version = version(fact, at, rule)?;
-                self.coupons.entry(rule.id.to_lowercase()).or_default().add(version)
+                self.coupons
+                    .entry(rule.id.to_lowercase())
+                    .or_default()
+                    .add(version)
             }
             "link" => true,
             _ => return Err(invalid(rule, "unknown kind of rule")),

@@ -97,7 +97,11 @@ impl Checker {
     fn expect(&mut self, ok: bool, section: &str, index: usize, message: impl FnOnce() -> String) {
         if !ok {
             let line = self.line(section, index);
-            let place = if section == "workspace" { section.to_owned() } else { format!("{section}[{index}]") };
+            let place = if section == "workspace" {
+                section.to_owned()
+            } else {
+                format!("{section}[{index}]")
+            };
             self.problems.push(Problem {
                 line,
                 message: format!("{place}.{}", message()),

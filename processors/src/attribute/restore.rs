@@ -88,7 +88,10 @@ impl<C: Core> Worker<'_, C> {
             // The group's offsets expired, or were deleted. The ledger is a function of the facts: take all of
             // them as read, and emit only what differs.
             None => {
-                tracing::warn!(partition = self.partition, "no committed offset, restoring from all facts");
+                tracing::warn!(
+                    partition = self.partition,
+                    "no committed offset, restoring from all facts"
+                );
                 facts.end
             }
         };
@@ -118,7 +121,10 @@ impl<C: Core> Worker<'_, C> {
             Some(position) if position.is_within(logs.committed, ends) => self.position = position,
             _ => {
                 if found.is_some() {
-                    tracing::warn!(partition = self.partition, "state is ahead of the log: deleted, to be rebuilt");
+                    tracing::warn!(
+                        partition = self.partition,
+                        "state is ahead of the log: deleted, to be rebuilt"
+                    );
                     metrics::counter!("tributary_store_rebuilt_total", "why" => "ahead").increment(1);
                 }
                 self.store.wipe()?;
@@ -128,8 +134,8 @@ impl<C: Core> Worker<'_, C> {
         self.core = C::open(&self.store)?;
         let from = self.position.clone();
         self.replay_facts(reader, logs)?;
-        let rows = self.replay_ledger(reader, logs)?;
         self.position.facts = logs.committed;
+        let rows = self.replay_ledger(reader, logs)?;
         self.position.ledger = ends;
         self.core.checkpoint(&mut self.store)?;
         self.store.commit(&self.position.bytes())?;
@@ -161,16 +167,20 @@ impl<C: Core> Worker<'_, C> {
         };
         let task = self.task;
         let mut batch = 0;
-        reader.read(range, || task.is_stopped(), |message| {
-            self.replay_fact(message)?;
-            batch += 1;
-            if batch == RECORDS_PER_BATCH {
-                batch = 0;
-                self.core.checkpoint(&mut self.store)?;
-                self.store.commit(&self.position.bytes())?;
-            }
-            Ok(())
-        })
+        reader.read(
+            range,
+            || task.is_stopped(),
+            |message| {
+                self.replay_fact(message)?;
+                batch += 1;
+                if batch == RECORDS_PER_BATCH {
+                    batch = 0;
+                    self.core.checkpoint(&mut self.store)?;
+                    self.store.commit(&self.position.bytes())?;
+                }
+                Ok(())
+            },
+        )
     }
 
     fn replay_fact(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
@@ -185,7 +195,12 @@ impl<C: Core> Worker<'_, C> {
 
     fn replay_ledger(&mut self, reader: &LogReader, logs: &Logs) -> Result<u64, End> {
         let mut rows = 0;
-        let ledger = self.stage.ledger.iter().zip(logs.ledger).zip(self.position.ledger);
+        let ledger = self
+            .stage
+            .ledger
+            .iter()
+            .zip(logs.ledger)
+            .zip(self.position.ledger);
         for (index, ((topic, bounds), from)) in ledger.enumerate() {
             let range = Range {
                 topic,
@@ -194,15 +209,27 @@ impl<C: Core> Worker<'_, C> {
                 to: bounds.end,
             };
             let task = self.task;
-            reader.read(range, || task.is_stopped(), |message| {
-                rows += 1;
-                let value = message.payload().unwrap_or_default();
-                let row = self.decode_row(index, value).with_context(|| {
-                    format!("{topic}/{} at offset {}", self.partition, message.offset())
-                });
-                let row = row.map_err(End::Dead)?;
-                Ok::<(), End>(self.core.emitted(&mut self.store, &row)?)
-            })?;
+            reader.read(
+                range,
+                || task.is_stopped(),
+                |message| {
+                    rows += 1;
+                    let value = message.payload().unwrap_or_default();
+                    let row = self.decode_row(index, value).with_context(|| {
+                        format!("{topic}/{} at offset {}", self.partition, message.offset())
+                    });
+                    let row = row.map_err(End::Dead)?;
+                    self.core.emitted(&mut self.store, &row)?;
+                    if let Some(own) = self.position.ledger.get_mut(index) {
+                        *own = message.offset() + 1;
+                    }
+                    if rows % RECORDS_PER_BATCH as u64 == 0 {
+                        self.core.checkpoint(&mut self.store)?;
+                        self.store.commit(&self.position.bytes())?;
+                    }
+                    Ok::<(), End>(())
+                },
+            )?;
         }
         Ok(rows)
     }

@@ -30,6 +30,8 @@ use crate::store::DiskStore;
 
 const IDLE: Duration = Duration::from_millis(500);
 const MOST_REBUILDS: u32 = 3;
+/// A transaction that has so many records is committed before more is settled.
+const MOST_RECORDS: usize = 5_000;
 
 /// Why a life of the worker ended.
 pub(super) enum End {
@@ -227,9 +229,12 @@ impl<'a, C: Core> Worker<'a, C> {
                     self.hand.push_back(batch);
                 }
             }
-            let end =
-                *deadline.get_or_insert_with(|| Instant::now() + Duration::from_millis(limits.wait_ms));
-            wait = if more { Duration::ZERO } else { end.saturating_duration_since(Instant::now()) };
+            let end = *deadline.get_or_insert_with(|| Instant::now() + Duration::from_millis(limits.wait_ms));
+            wait = if more {
+                Duration::ZERO
+            } else {
+                end.saturating_duration_since(Instant::now())
+            };
         }
         if self.task.is_stopped() {
             return Err(End::Stopped);
@@ -277,7 +282,7 @@ impl<'a, C: Core> Worker<'a, C> {
                     .records
                     .push(record.map_err(|error| End::Dead(error.into()))?);
             }
-            if !settled.more || begun.elapsed() > budget {
+            if !settled.more || computed.records.len() >= MOST_RECORDS || begun.elapsed() > budget {
                 break;
             }
         }

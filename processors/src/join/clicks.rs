@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 use tributary_domain::click_id;
 use tributary_domain::store::StoreError;
 
-use crate::store::{Limits, failed, open_database, options, remove};
+use crate::store::{Limits, failed, open_database, options, remove, write_batch};
 
 const VERSION: &str = "v1";
 const DAY_MS: i64 = 86_400_000;
@@ -156,7 +156,7 @@ impl ClickStore {
         let keyspace = self.segments.get(&number).cloned();
         let keyspace = keyspace.ok_or_else(|| failed(std::io::Error::other("no segment")))?;
         Ok(Writer {
-            batch: OwnedWriteBatch::with_capacity(self.database.clone(), 4_096),
+            batch: write_batch(&self.database, 8_192),
             keyspace,
             waiting: &mut self.waiting,
         })
@@ -166,7 +166,9 @@ impl ClickStore {
     pub(super) fn expire(&mut self, now: i64) -> Result<usize, StoreError> {
         let mut dropped = 0;
         while self.segments.len() > 1 {
-            let Some(oldest) = self.segments.first_entry() else { break };
+            let Some(oldest) = self.segments.first_entry() else {
+                break;
+            };
             if (oldest.key() + 1) * self.segment_ms + self.keep_ms > now {
                 break;
             }
@@ -202,8 +204,11 @@ impl Writer<'_> {
 
     pub(super) fn commit(mut self, positions: Positions) -> Result<(), StoreError> {
         let [clicks, claims] = positions;
-        self.batch
-            .insert(&self.keyspace, POSITION, format!("{clicks} {claims}").into_bytes());
+        self.batch.insert(
+            &self.keyspace,
+            POSITION,
+            format!("{clicks} {claims}").into_bytes(),
+        );
         self.batch.commit().map_err(failed)
     }
 }
@@ -265,7 +270,11 @@ mod tests {
     fn a_timestamp_in_the_future_is_taken_for_the_present() {
         let dir = scratch("future");
         let mut store = ClickStore::open(&dir, 7, 30).unwrap();
-        store.writer(9_000 * DAY_MS, 70 * DAY_MS).unwrap().commit([1, 0]).unwrap();
+        store
+            .writer(9_000 * DAY_MS, 70 * DAY_MS)
+            .unwrap()
+            .commit([1, 0])
+            .unwrap();
         assert_eq!(store.segments.keys().copied().collect::<Vec<_>>(), [10]);
         drop(store);
         std::fs::remove_dir_all(&dir).unwrap();

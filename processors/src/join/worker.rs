@@ -58,7 +58,13 @@ impl<'a> Worker<'a> {
         let dir = stage.state_dir.join(partition.to_string());
         let store = ClickStore::open(&dir, stage.settings.segment_days, stage.settings.keep_days)?;
         let found = store.positions()?;
-        let start = |next: i64| if next < 0 { Start::Beginning } else { Start::At(next) };
+        let start = |next: i64| {
+            if next < 0 {
+                Start::Beginning
+            } else {
+                Start::At(next)
+            }
+        };
         let positions = found.unwrap_or([UNSET; 2]);
         let [clicks, claims] = positions;
         task.start(vec![
@@ -212,7 +218,10 @@ impl<'a> Worker<'a> {
 
     fn remember(&mut self, id: &[u8], tenant: &str) -> Result<()> {
         let mut tenants = self.waiting(id)?;
-        if tenants.split(|byte| *byte == b'\n').any(|own| own == tenant.as_bytes()) {
+        if tenants
+            .split(|byte| *byte == b'\n')
+            .any(|own| own == tenant.as_bytes())
+        {
             return Ok(());
         }
         if !tenants.is_empty() {
@@ -283,7 +292,10 @@ impl<'a> Worker<'a> {
             topic: self.task.topic(topic),
             partition: self.partition,
         };
-        let letter = self.stage.dead.letter(origin, record, at, Why { reason, detail })?;
+        let letter = self
+            .stage
+            .dead
+            .letter(origin, record, at, Why { reason, detail })?;
         self.outbox
             .send(&self.stage.dead.topic, record.key, &letter, None)?;
         Ok(())
@@ -294,7 +306,9 @@ impl<'a> Worker<'a> {
         let Some(since) = self.unwritten.since else {
             return Ok(());
         };
-        self.outbox.wait().context("an output of join was not delivered")?;
+        self.outbox
+            .wait()
+            .context("an output of join was not delivered")?;
         crash_point!("join.after_send");
         crash_point!("join.before_store");
         let mut writer = self.store.writer(self.unwritten.newest, now())?;

@@ -68,7 +68,11 @@ impl Workspaces {
     ///
     /// # Errors
     /// If Kafka does not answer, or `stopped`.
-    pub(super) fn get(&self, id: &str, stopped: &dyn Fn() -> bool) -> Result<Option<Arc<Workspace>>, LogError> {
+    pub(super) fn get(
+        &self,
+        id: &str,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Arc<Workspace>>, LogError> {
         self.refresh(Duration::from_millis(self.limits.settings_age_ms), stopped)?;
         if let Some(workspace) = self.known(id) {
             return Ok(Some(workspace));
@@ -103,7 +107,15 @@ impl Workspaces {
             // Somebody else is reading: what is known will do, unless nothing was ever read.
             match self.source.try_lock() {
                 Ok(source) => source,
-                Err(_) if !self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty() => return Ok(()),
+                Err(_)
+                    if !self
+                        .known
+                        .read()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .is_empty() =>
+                {
+                    return Ok(());
+                }
                 Err(_) => lock(&self.source),
             }
         };
@@ -161,7 +173,10 @@ impl Workspaces {
             }
             Err(DecodeFailure::Retry(why)) => {
                 // The cache holds every schema that this process writes itself; this one is newer.
-                tracing::warn!(why, "a record of config cannot be read while the registry is away");
+                tracing::warn!(
+                    why,
+                    "a record of config cannot be read while the registry is away"
+                );
             }
         }
     }

@@ -165,11 +165,7 @@ impl<'a> Worker<'a> {
         workspace: &str,
     ) -> Result<Option<std::sync::Arc<tributary_domain::rules::Workspace>>, Failure> {
         loop {
-            let error = match self
-                .stage
-                .workspaces
-                .get(workspace, &|| self.task.is_stopped())
-            {
+            let error = match self.stage.workspaces.get(workspace, &|| self.task.is_stopped()) {
                 Ok(settings) => return Ok(settings),
                 Err(LogError::Stopped) => return Err(Failure::Stopped),
                 Err(error @ LogError::DataLoss { .. }) => return Err(Failure::Fatal(error.into())),

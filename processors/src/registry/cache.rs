@@ -40,9 +40,11 @@ impl Cache {
             return Ok(());
         }
         let thread = format!("{:?}", std::thread::current().id());
-        let part = self
-            .0
-            .join(format!("{name}.{}.{}.part", std::process::id(), file_name(&thread)));
+        let part = self.0.join(format!(
+            "{name}.{}.{}.part",
+            std::process::id(),
+            file_name(&thread)
+        ));
         fs::write(&part, text)?;
         fs::rename(&part, &path)
     }

@@ -85,7 +85,9 @@ impl Http {
             .request(method, format!("{}/{path}", self.url))
             .header("Accept", CONTENT_TYPE);
         if let Some(body) = body {
-            request = request.body(body.to_string()).header("Content-Type", CONTENT_TYPE);
+            request = request
+                .body(body.to_string())
+                .header("Content-Type", CONTENT_TYPE);
         }
         let answer = request.send().await.map_err(|error| self.away(&error))?;
         let status = answer.status();

@@ -61,7 +61,10 @@ async fn an_unknown_id_is_no_dead_letter_while_the_registry_is_away() {
         Err(DecodeFailure::Retry(_))
     ));
     let from_thread = std::thread::spawn(move || decoder.decode_blocking(&[0, 0, 0, 0, 99, 1, 2]));
-    assert!(matches!(from_thread.join().unwrap(), Err(DecodeFailure::Retry(_))));
+    assert!(matches!(
+        from_thread.join().unwrap(),
+        Err(DecodeFailure::Retry(_))
+    ));
 }
 
 #[tokio::test]
@@ -76,7 +79,13 @@ async fn bytes_that_are_no_record_are_dead() {
     for bytes in [&b"{}"[..], b"{\"a\": 1}", &[0, 0, 0, 0, 7, 200]] {
         let failure = decoder.decode(bytes).await.unwrap_err();
         assert!(
-            matches!(failure, DecodeFailure::Dead { reason: "undecodable", .. }),
+            matches!(
+                failure,
+                DecodeFailure::Dead {
+                    reason: "undecodable",
+                    ..
+                }
+            ),
             "{failure}"
         );
     }

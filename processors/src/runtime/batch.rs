@@ -147,6 +147,9 @@ mod tests {
         assert_eq!(batch.records().collect::<Vec<_>>(), records);
         assert_eq!((batch.len(), batch.next()), (3, Some(10)));
         assert_eq!(batch.value(0), Some(&b"xyz"[..]));
-        assert_eq!((batch.value(1), batch.value(2), batch.value(3)), (Some(&b""[..]), None, None));
+        assert_eq!(
+            (batch.value(1), batch.value(2), batch.value(3)),
+            (Some(&b""[..]), None, None)
+        );
     }
 }

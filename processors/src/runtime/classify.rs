@@ -55,7 +55,9 @@ pub struct Flags {
 /// The table.
 pub fn class_of(code: Code, flags: Flags) -> Class {
     match code {
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => Class::Fenced,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => {
+            Class::Fenced
+        }
         Code::QueueFull => Class::Retry,
         _ if flags.fatal => Class::Fatal,
         _ if flags.abort => Class::Abort,

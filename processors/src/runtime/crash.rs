@@ -59,7 +59,10 @@ fn parse(text: String) -> Option<Armed> {
 fn die(name: &str) -> ! {
     tracing::error!(point = name, "crash point reached, killing this process");
     let pid = std::process::id().to_string();
-    std::process::Command::new("kill").args(["-9", &pid]).status().ok();
+    std::process::Command::new("kill")
+        .args(["-9", &pid])
+        .status()
+        .ok();
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
@@ -83,7 +86,10 @@ mod tests {
             parse(text.to_owned()).map(|armed| (armed.name, armed.passes_left.load(Ordering::Relaxed)))
         };
         assert_eq!(armed("join.after_send"), Some(("join.after_send".to_owned(), 1)));
-        assert_eq!(armed("join.after_send:3"), Some(("join.after_send".to_owned(), 3)));
+        assert_eq!(
+            armed("join.after_send:3"),
+            Some(("join.after_send".to_owned(), 3))
+        );
         assert_eq!(armed("join.after_send:0"), None);
         assert_eq!(armed("join.after_send:x"), None);
         assert_eq!(armed(""), None);

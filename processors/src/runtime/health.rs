@@ -29,7 +29,11 @@ pub struct PartitionHealth {
 impl PartitionHealth {
     /// Records not processed yet; 0 while unknown.
     pub fn lag(&self) -> i64 {
-        if self.position < 0 { 0 } else { (self.end - self.position).max(0) }
+        if self.position < 0 {
+            0
+        } else {
+            (self.end - self.position).max(0)
+        }
     }
 }
 
@@ -54,13 +58,16 @@ impl Health {
         self.lock()
             .iter()
             .map(|(name, state)| {
-                let partitions = state.partitions.iter().map(|((topic, partition), (position, end))| {
-                    let position = position.load(Ordering::Relaxed);
-                    (
-                        format!("{topic}/{partition}"),
-                        PartitionHealth { position, end: *end },
-                    )
-                });
+                let partitions = state
+                    .partitions
+                    .iter()
+                    .map(|((topic, partition), (position, end))| {
+                        let position = position.load(Ordering::Relaxed);
+                        (
+                            format!("{topic}/{partition}"),
+                            PartitionHealth { position, end: *end },
+                        )
+                    });
                 let mut counts = BTreeMap::new();
                 for (name, value) in state.counts.values().flatten() {
                     *counts.entry(name.clone()).or_default() += value;

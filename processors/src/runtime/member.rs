@@ -163,28 +163,38 @@ impl Loop {
         for worker in self.workers.values_mut() {
             worker.feed.resume(&self.consumer)?;
         }
-        let ended = self.workers.iter().find(|(_, worker)| worker.thread.is_finished());
+        let ended = self
+            .workers
+            .iter()
+            .find(|(_, worker)| worker.thread.is_finished());
         if let Some(id) = ended.map(|(id, _)| *id)
             && let Some(worker) = self.workers.remove(&id)
         {
             let result = worker.thread.join().map_err(|_| anyhow!("panicked"));
             let (stage, partition) = (self.stage.name(), id.1);
             return match result.and_then(|result| result) {
-                Ok(()) => Err(anyhow!("{stage}: the worker of partition {partition} ended by itself")),
+                Ok(()) => Err(anyhow!(
+                    "{stage}: the worker of partition {partition} ended by itself"
+                )),
                 Err(error) => Err(error.context(format!("{stage}: the worker of partition {partition}"))),
             };
         }
         if self.housekeeping.elapsed() > HOUSEKEEPING {
             self.housekeeping = Instant::now();
             let context = self.consumer.context();
-            self.health
-                .ends(self.stage.name(), |topic, partition| context.end(topic, partition));
+            self.health.ends(self.stage.name(), |topic, partition| {
+                context.end(topic, partition)
+            });
         }
         Ok(())
     }
 
     fn id(&self, topic: usize, partition: i32) -> WorkerId {
-        if self.stage.joins_topics() { (0, partition) } else { (topic, partition) }
+        if self.stage.joins_topics() {
+            (0, partition)
+        } else {
+            (topic, partition)
+        }
     }
 
     fn assign(&mut self, partitions: &[(String, i32)], shutdown: &AtomicBool) -> Result<()> {

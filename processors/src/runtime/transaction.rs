@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::TopicPartitionList;
 
 use super::classify::{Class, classify};
 use crate::kafka::{Settings, TRANSACTION_TIMEOUT};
@@ -108,9 +108,7 @@ impl TransactionalProducer {
             .create_with_context(Deliveries::default())
             .map_err(failed("creating the producer"))?;
         let deadline = Instant::now() + FENCE_PATIENCE;
-        retry(deadline, "fencing", || {
-            producer.init_transactions(CALL_PATIENCE)
-        })?;
+        retry(deadline, "fencing", || producer.init_transactions(CALL_PATIENCE))?;
         Ok(Self {
             deliveries: Arc::clone(producer.context()),
             producer,
@@ -139,9 +137,7 @@ impl TransactionalProducer {
             last.store(0, Ordering::Relaxed);
         }
         self.poisoned = true;
-        self.producer
-            .begin_transaction()
-            .map_err(failed("beginning"))?;
+        self.producer.begin_transaction().map_err(failed("beginning"))?;
         Ok(Transaction { owner: self })
     }
 }
@@ -171,7 +167,8 @@ impl Transaction<'_> {
                 Ok(()) => return Ok(()),
                 Err((error, back))
                     if classify(&error) == Class::Retry
-                        && Instant::now() < *deadline.get_or_insert_with(|| Instant::now() + TRANSACTION_TIMEOUT) =>
+                        && Instant::now()
+                            < *deadline.get_or_insert_with(|| Instant::now() + TRANSACTION_TIMEOUT) =>
                 {
                     record = back;
                     std::thread::sleep(Duration::from_millis(1));

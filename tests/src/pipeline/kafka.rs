@@ -28,7 +28,11 @@ fn consumer(bootstrap: &str, group: &str) -> Result<BaseConsumer> {
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
-    let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>();
+    let count = metadata
+        .topics()
+        .iter()
+        .map(|topic| topic.partitions().len())
+        .sum::<usize>();
     ensure!(count > 0, "there is no topic {topic}");
     Ok(i32::try_from(count)?)
 }

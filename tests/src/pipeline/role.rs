@@ -114,7 +114,9 @@ impl Role {
     pub fn signal(&self, signal: &str) -> Result<()> {
         // Under the lock, so that the pid is still this process's.
         let state = lock(&self.state);
-        let Some(pid) = state.pid else { bail!("{} does not run", self.name) };
+        let Some(pid) = state.pid else {
+            bail!("{} does not run", self.name)
+        };
         send(signal, pid)
     }
 
@@ -144,13 +146,25 @@ impl Role {
             }
         }
         let deadline = Instant::now() + STOP_PATIENCE;
-        while self.supervisor.as_ref().is_some_and(|thread| !thread.is_finished()) {
-            ensure!(Instant::now() < deadline, "{} does not stop when asked", self.name);
+        while self
+            .supervisor
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
+            ensure!(
+                Instant::now() < deadline,
+                "{} does not stop when asked",
+                self.name
+            );
             std::thread::sleep(POLL);
         }
         self.supervisor.take();
         let status = lock(&self.state).last;
-        ensure!(status.is_some_and(|status| status.success()), "{} ended with {status:?}", self.name);
+        ensure!(
+            status.is_some_and(|status| status.success()),
+            "{} ended with {status:?}",
+            self.name
+        );
         let strange = deaths.iter().find(|death| matches!(death, Death::Unexpected(_)));
         ensure!(strange.is_none(), "{}: {strange:?}", self.name);
         Ok(())
@@ -159,7 +173,9 @@ impl Role {
 
 impl Drop for Role {
     fn drop(&mut self) {
-        let Some(supervisor) = self.supervisor.take() else { return };
+        let Some(supervisor) = self.supervisor.take() else {
+            return;
+        };
         {
             let mut state = lock(&self.state);
             state.stopping = true;
@@ -172,7 +188,9 @@ impl Drop for Role {
 }
 
 fn send(signal: &str, pid: u32) -> Result<()> {
-    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status()?;
+    let status = Command::new("kill")
+        .args([&format!("-{signal}"), &pid.to_string()])
+        .status()?;
     ensure!(status.success(), "kill -{signal} {pid}");
     Ok(())
 }
@@ -184,7 +202,9 @@ fn supervise(spec: &Spec, shared: &Mutex<State>) {
         let mut child = match spawn(spec, armed.as_deref(), &log) {
             Ok(child) => child,
             Err(error) => {
-                lock(shared).deaths.push(Death::Unexpected(format!("cannot start: {error:#}")));
+                lock(shared)
+                    .deaths
+                    .push(Death::Unexpected(format!("cannot start: {error:#}")));
                 return;
             }
         };

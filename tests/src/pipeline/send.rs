@@ -20,12 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// If a request gets another answer, or none for minutes.
 pub async fn send(edge: &str, lines: &[Sent]) -> Result<usize> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let lines: Arc<Vec<Line>> = Arc::new(lines.iter().map(|(_, line)| line.clone()).collect());
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let (client, edge, lines, next) = (client.clone(), edge.to_owned(), Arc::clone(&lines), Arc::clone(&next));
+        let (client, edge, lines, next) = (
+            client.clone(),
+            edge.to_owned(),
+            Arc::clone(&lines),
+            Arc::clone(&next),
+        );
         tasks.spawn(async move {
             let mut again = 0;
             while let Some(line) = lines.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -63,16 +70,30 @@ async fn one(client: &reqwest::Client, edge: &str, line: &Line) -> Result<usize>
 pub async fn answer(client: &reqwest::Client, edge: &str, line: &Line) -> Result<(u16, String)> {
     let method = reqwest::Method::from_bytes(line.method.as_bytes())?;
     let body = line.bytes();
-    let headers: BTreeMap<&str, &str> = line.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let headers: BTreeMap<&str, &str> = line
+        .headers
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
     let mut request = client.request(method, format!("{edge}{}", line.path));
     for (name, value) in headers {
         request = request.header(name, value);
     }
     if line.path.starts_with("/webhooks/stripe/") {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("clock")?.as_secs();
-        request = request.header("stripe-signature", sign(&body, STRIPE_SECRET.as_bytes(), i64::try_from(now)?));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .context("clock")?
+            .as_secs();
+        request = request.header(
+            "stripe-signature",
+            sign(&body, STRIPE_SECRET.as_bytes(), i64::try_from(now)?),
+        );
     }
-    let answer = request.header("content-type", "application/json").body(body).send().await?;
+    let answer = request
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await?;
     let status = answer.status().as_u16();
     Ok((status, answer.text().await?))
 }

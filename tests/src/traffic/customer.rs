@@ -91,7 +91,10 @@ impl Story<'_> {
     }
 
     fn call(&mut self, what: &str, mut body: Value) {
-        body["timestamp"] = jiff::Timestamp::from_second(self.at).unwrap_or_default().to_string().into();
+        body["timestamp"] = jiff::Timestamp::from_second(self.at)
+            .unwrap_or_default()
+            .to_string()
+            .into();
         self.line(&format!("/track/{what}"), "shop/1.0", body);
     }
 
@@ -99,7 +102,9 @@ impl Story<'_> {
         let id = format!("{}{which}{:013}", self.shop.tag, self.number);
         let key = self.random.pick(&["ada", "ada", "bob", "cyd", "eve", "news"]);
         let agent = self.random.pick(&AGENTS);
-        let at = jiff::Timestamp::from_second(self.at).unwrap_or_default().to_string();
+        let at = jiff::Timestamp::from_second(self.at)
+            .unwrap_or_default()
+            .to_string();
         let body = json!({"domain": format!("go.{}.test", self.shop.workspace), "key": key, "clickId": id,
             "referrer": "https://blog.example/best", "timestamp": at});
         self.line("/track/click", agent, body);
@@ -123,7 +128,11 @@ impl Story<'_> {
 
     fn email(&mut self) -> String {
         // A few share an address: their cases become one.
-        let number = if self.random.one_in(20) { self.number / 2 } else { self.number };
+        let number = if self.random.one_in(20) {
+            self.number / 2
+        } else {
+            self.number
+        };
         format!("person{number}@{}.test", self.shop.tag)
     }
 
@@ -135,7 +144,10 @@ impl Story<'_> {
         let email = self.email();
         let user = self.user();
         let name = self.random.pick(&["Sign up", "Trial"]);
-        self.call("lead", json!({"clickId": click, "eventName": name, "customerExternalId": user, "customerEmail": email}));
+        self.call(
+            "lead",
+            json!({"clickId": click, "eventName": name, "customerExternalId": user, "customerEmail": email}),
+        );
         self.pass(60, 5 * DAY);
     }
 
@@ -153,14 +165,21 @@ impl Story<'_> {
             let invoice = format!("BANK-{}{}-{n}", self.shop.tag, self.number);
             let (user, amount) = (self.user(), 100 + self.random.below(50_000) as i64);
             let product = self.random.pick(&["prod_gold", "prod_addon"]);
-            self.call("sale", json!({"customerExternalId": user, "amount": amount, "currency": "usd", "invoiceId": invoice,
-                "lines": [{"productId": product, "quantity": 1, "amount": amount}]}));
+            self.call(
+                "sale",
+                json!({"customerExternalId": user, "amount": amount, "currency": "usd", "invoiceId": invoice,
+                "lines": [{"productId": product, "quantity": 1, "amount": amount}]}),
+            );
             self.pass(60, 20 * DAY);
         }
     }
 
     fn guest(&mut self, click: &str) {
-        let (email, id, total) = (self.email(), format!("{}{}", self.shop.tag, self.number), self.total());
+        let (email, id, total) = (
+            self.email(),
+            format!("{}{}", self.shop.tag, self.number),
+            self.total(),
+        );
         let payment = Payment {
             id: &id,
             customer: "",
@@ -172,7 +191,10 @@ impl Story<'_> {
             promotion: "",
             subscription: "",
         };
-        self.stripe("checkout.session.completed", payment.session(&format!("dub_id_{click}"), false));
+        self.stripe(
+            "checkout.session.completed",
+            payment.session(&format!("dub_id_{click}"), false),
+        );
         self.stripe("payment_intent.succeeded", payment.intent());
         self.stripe("charge.succeeded", payment.charge(false, Vec::new()));
         self.money_back(&payment, false);
@@ -180,8 +202,14 @@ impl Story<'_> {
 
     /// Nobody's click: a coupon's, or nobody's at all.
     fn stranger(&mut self) {
-        let (email, id, total) = (self.email(), format!("s{}{}", self.shop.tag, self.number), self.total());
-        let promotion = self.random.pick(&["", "promo_listen", "promo_save", "promo_other"]);
+        let (email, id, total) = (
+            self.email(),
+            format!("s{}{}", self.shop.tag, self.number),
+            self.total(),
+        );
+        let promotion = self
+            .random
+            .pick(&["", "promo_listen", "promo_save", "promo_other"]);
         let payment = Payment {
             id: &id,
             customer: "",
@@ -233,10 +261,18 @@ impl Story<'_> {
                     _ => json!({}),
                 };
                 self.stripe("customer.created", payment.customer_object(metadata));
-                let reference = if told == 2 { format!("dub_id_{click}") } else { String::new() };
+                let reference = if told == 2 {
+                    format!("dub_id_{click}")
+                } else {
+                    String::new()
+                };
                 self.stripe("checkout.session.completed", payment.session(&reference, true));
             }
-            let reason = if month == 0 { "subscription_create" } else { "subscription_cycle" };
+            let reason = if month == 0 {
+                "subscription_create"
+            } else {
+                "subscription_cycle"
+            };
             self.stripe("invoice.paid", payment.invoice(old, reason));
             if old || linked {
                 if !old {
@@ -270,8 +306,14 @@ impl Story<'_> {
             1 => {
                 self.stripe("refund.created", payment.refund(1, payment.total / 3, "pending"));
                 self.at += 60;
-                self.stripe("refund.updated", payment.refund(1, payment.total / 3, "succeeded"));
-                self.stripe("refund.created", payment.refund(2, payment.total / 4, "succeeded"));
+                self.stripe(
+                    "refund.updated",
+                    payment.refund(1, payment.total / 3, "succeeded"),
+                );
+                self.stripe(
+                    "refund.created",
+                    payment.refund(2, payment.total / 4, "succeeded"),
+                );
             }
             _ => {}
         }

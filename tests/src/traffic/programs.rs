@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use super::Program;
 use super::customer::Shop;
 
-const WORKSPACES: [&str; 3] = ["acme", "bolt", "corp"];
+/// Their modes fall on all four partitions.
+const WORKSPACES: [&str; 3] = ["acme", "corp", "dyno"];
 const MODES: [&str; 2] = ["live", "test"];
 
 /// The secret key of a mode.
@@ -16,16 +17,22 @@ fn key(workspace: &str, mode: &str) -> String {
 
 /// The program files.
 pub fn all() -> Result<Vec<Program>> {
-    let program = |(index, workspace): (usize, &&str)| {
-        let yaml = yaml(workspace, index);
-        let file = tributary_domain::rules::parse(&yaml).map_err(|problems| anyhow!("{problems:?}"))?;
-        Ok(Program {
-            workspace: (*workspace).to_owned(),
-            yaml,
-            file,
-        })
-    };
-    WORKSPACES.iter().enumerate().map(program).collect()
+    WORKSPACES
+        .iter()
+        .enumerate()
+        .map(|(index, workspace)| one(workspace, index))
+        .collect()
+}
+
+/// A workspace with one of three sets of rules.
+pub fn one(workspace: &str, index: usize) -> Result<Program> {
+    let yaml = yaml(workspace, index);
+    let file = tributary_domain::rules::parse(&yaml).map_err(|problems| anyhow!("{problems:?}"))?;
+    Ok(Program {
+        workspace: workspace.to_owned(),
+        yaml,
+        file,
+    })
 }
 
 /// Every workspace × mode.

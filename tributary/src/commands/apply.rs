@@ -25,16 +25,25 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
     let name = |c: &Config| (c.workspace.clone(), c.kind.clone(), c.id.clone());
     let same = |c: &Config| {
         declared.get(&name(c)).is_some_and(|known| {
-            (&known.document, known.from, &known.modes, known.deleted) == (&c.document, c.from, &c.modes, c.deleted)
+            (&known.document, known.from, &known.modes, known.deleted)
+                == (&c.document, c.from, &c.modes, c.deleted)
         })
     };
     let mut changes: Vec<Config> = wanted.iter().filter(|c| !same(c)).cloned().collect();
     for (key, known) in &declared {
         let gone = key.0 == file.workspace.id && !known.deleted && !wanted.iter().any(|c| name(c) == *key);
         if gone && prune {
-            changes.push(Config { at, from: None, deleted: true, ..known.clone() });
+            changes.push(Config {
+                at,
+                from: None,
+                deleted: true,
+                ..known.clone()
+            });
         } else if gone {
-            output::note(&format!("{}/{} is declared but not in the file (kept; --prune deletes it)", key.1, key.2));
+            output::note(&format!(
+                "{}/{} is declared but not in the file (kept; --prune deletes it)",
+                key.1, key.2
+            ));
         }
     }
     for change in &changes {
@@ -49,18 +58,27 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
         publish(settings, &changes).await?;
     }
     let unchanged = wanted.len() - changes.iter().filter(|c| !c.deleted).count();
-    output::note(&format!("{} published, {unchanged} unchanged", if dry_run { 0 } else { changes.len() }));
+    output::note(&format!(
+        "{} published, {unchanged} unchanged",
+        if dry_run { 0 } else { changes.len() }
+    ));
     Ok(())
 }
 
 /// Prints declared objects as JSON lines.
-pub async fn get(settings: &Settings, workspace: Option<&str>, kind: Option<&str>, id: Option<&str>) -> Result<()> {
+pub async fn get(
+    settings: &Settings,
+    workspace: Option<&str>,
+    kind: Option<&str>,
+    id: Option<&str>,
+) -> Result<()> {
     for ((w, k, i), config) in declared(settings).await? {
         let asked = |filter: Option<&str>, value: &str| filter.is_none_or(|f| f == value);
         if !config.deleted && asked(workspace, &w) && asked(kind, &k) && asked(id, &i) {
             let document: serde_json::Value = serde_json::from_str(&config.document)?;
             let at = jiff::Timestamp::from_millisecond(config.at)?.to_string();
-            let shown = serde_json::json!({"workspace": w, "kind": k, "id": i, "at": at, "document": document});
+            let shown =
+                serde_json::json!({"workspace": w, "kind": k, "id": i, "at": at, "document": document});
             output::line(&shown.to_string());
         }
     }
@@ -75,14 +93,26 @@ pub async fn delete(settings: &Settings, workspace: &str, kind: &str, id: &str) 
         bail!("there is no {kind} {id:?} in workspace {workspace:?}; `tributary get` lists what there is");
     };
     let at = jiff::Timestamp::now().as_millisecond();
-    publish(settings, &[Config { at, from: None, deleted: true, ..known.clone() }]).await?;
+    publish(
+        settings,
+        &[Config {
+            at,
+            from: None,
+            deleted: true,
+            ..known.clone()
+        }],
+    )
+    .await?;
     output::line(&format!("deleted {kind}/{id}"));
     Ok(())
 }
 
 /// The latest record of each object.
 async fn declared(settings: &Settings) -> Result<Declared> {
-    let decoder = roles::registry(settings).await?.decoder::<Config>(Topic::Config).await?;
+    let decoder = roles::registry(settings)
+        .await?
+        .decoder::<Config>(Topic::Config)
+        .await?;
     let (kafka, partitions) = (settings.kafka.clone(), settings.topics.partitions(Topic::Config));
     let runtime = tokio::runtime::Handle::current();
     let read = move || -> Result<Declared> {
@@ -90,14 +120,32 @@ async fn declared(settings: &Settings) -> Result<Declared> {
         let topic = kafka.topic(Topic::Config);
         let mut found = Declared::new();
         for partition in 0..partitions {
-            let bounds = reader.stable(&topic, partition).with_context(|| format!("read topic {topic}"))?;
-            let range = Range { topic: &topic, partition, from: bounds.start, to: bounds.end };
-            reader.read(range, || false, |message| -> Result<(), anyhow::Error> {
-                let Some(value) = message.payload() else { return Ok(()) };
-                let config = runtime.block_on(decoder.decode(value)).map_err(|e| anyhow::anyhow!(e.to_string()))?;
-                found.insert((config.workspace.clone(), config.kind.clone(), config.id.clone()), config);
-                Ok(())
-            })?;
+            let bounds = reader
+                .stable(&topic, partition)
+                .with_context(|| format!("read topic {topic}"))?;
+            let range = Range {
+                topic: &topic,
+                partition,
+                from: bounds.start,
+                to: bounds.end,
+            };
+            reader.read(
+                range,
+                || false,
+                |message| -> Result<(), anyhow::Error> {
+                    let Some(value) = message.payload() else {
+                        return Ok(());
+                    };
+                    let config = runtime
+                        .block_on(decoder.decode(value))
+                        .map_err(|e| anyhow::anyhow!(e.to_string()))?;
+                    found.insert(
+                        (config.workspace.clone(), config.kind.clone(), config.id.clone()),
+                        config,
+                    );
+                    Ok(())
+                },
+            )?;
         }
         Ok(found)
     };
@@ -120,7 +168,10 @@ async fn publish(settings: &Settings, configs: &[Config]) -> Result<()> {
         let topic = topic.clone();
         waiting.push(async move {
             let record = FutureRecord::to(&topic).key(&key).payload(&value);
-            producer.send(record, Duration::from_secs(10)).await.map_err(|(error, _)| error)
+            producer
+                .send(record, Duration::from_secs(10))
+                .await
+                .map_err(|(error, _)| error)
         });
     }
     // In the order of the file: a partner before its coupon is easier to read in the topic.

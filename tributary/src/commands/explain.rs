@@ -34,8 +34,12 @@ const SQL: &str = "SELECT id, kind, toUnixTimestamp64Milli(at) AS at_millis, obj
 
 /// Prints the explanation of everything that the ID finds.
 pub async fn run(settings: &Settings, id: &str, json: bool) -> Result<ExitCode> {
-    let found: Vec<Found> =
-        client(settings).query(SQL).param("id", id).fetch_all().await.context("read ClickHouse")?;
+    let found: Vec<Found> = client(settings)
+        .query(SQL)
+        .param("id", id)
+        .fetch_all()
+        .await
+        .context("read ClickHouse")?;
     if found.is_empty() {
         output::error(&format!(
             "no conversion answers to {id:?}. It may be held (a payment without a link to anyone), or not have arrived: \
@@ -59,22 +63,63 @@ pub async fn run(settings: &Settings, id: &str, json: bool) -> Result<ExitCode> 
 }
 
 fn text(entry: &Found, why: &Value) {
-    let Found { id, kind, object, customer, status, amount, currency, commission, partner_id, .. } = entry;
-    output::line(&format!("{kind} {id} ({object}), {}, {status}", time(entry.at_millis)));
+    let Found {
+        id,
+        kind,
+        object,
+        customer,
+        status,
+        amount,
+        currency,
+        commission,
+        partner_id,
+        ..
+    } = entry;
+    output::line(&format!(
+        "{kind} {id} ({object}), {}, {status}",
+        time(entry.at_millis)
+    ));
     output::line(&format!("  customer   {customer}"));
-    output::line(&format!("  amount     {amount} {currency} (minor units), commission {commission}"));
+    output::line(&format!(
+        "  amount     {amount} {currency} (minor units), commission {commission}"
+    ));
     match entry.attributed_by.as_str() {
-        "none" => output::line(&format!("  earned by  nobody: {} (rule {})", entry.reason, entry.rule)),
-        by => output::line(&format!("  earned by  {partner_id} through a {by} (rule {})", entry.rule)),
+        "none" => output::line(&format!(
+            "  earned by  nobody: {} (rule {})",
+            entry.reason, entry.rule
+        )),
+        by => output::line(&format!(
+            "  earned by  {partner_id} through a {by} (rule {})",
+            entry.rule
+        )),
     }
     for touch in why.get("touches").and_then(Value::as_array).into_iter().flatten() {
         let field = |name: &str| touch.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let at = touch.get("at").and_then(Value::as_i64).filter(|at| *at > 0).map_or_else(|| "unknown time".to_owned(), time);
-        output::line(&format!("  touch      {} {} of {} at {at}: {}", field("kind"), field("id"), field("partner"), field("verdict")));
+        let at = touch
+            .get("at")
+            .and_then(Value::as_i64)
+            .filter(|at| *at > 0)
+            .map_or_else(|| "unknown time".to_owned(), time);
+        output::line(&format!(
+            "  touch      {} {} of {} at {at}: {}",
+            field("kind"),
+            field("id"),
+            field("partner"),
+            field("verdict")
+        ));
     }
-    for line in why.pointer("/earned/lines").and_then(Value::as_array).into_iter().flatten() {
+    for line in why
+        .pointer("/earned/lines")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let field = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
         let commission = line.get("commission").and_then(Value::as_i64).unwrap_or_default();
-        output::line(&format!("  line       {} = {commission} (reward {})", field("how"), field("reward")));
+        output::line(&format!(
+            "  line       {} = {commission} (reward {})",
+            field("how"),
+            field("reward")
+        ));
     }
 }

@@ -9,7 +9,9 @@ use crate::settings::Settings;
 pub async fn run(settings: &Settings) -> Result<()> {
     tributary_processors::init(&settings.process()?).await?;
     output::note("topics and schemas are there");
-    let applied = tributary_sinks::migrate(&settings.clickhouse()).await.context("ClickHouse migrations")?;
+    let applied = tributary_sinks::migrate(&settings.clickhouse())
+        .await
+        .context("ClickHouse migrations")?;
     output::note(&format!("ClickHouse migrations: {} applied", applied.len()));
     Ok(())
 }

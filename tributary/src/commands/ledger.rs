@@ -45,11 +45,28 @@ struct Fields {
 
 /// The lines of the ledger as ClickHouse has it.
 pub async fn lines(settings: &Settings) -> Result<Vec<Line>> {
-    let rows = client(settings).query(SQL).fetch_all::<Fields>().await.context("read the ledger from ClickHouse")?;
+    let rows = client(settings)
+        .query(SQL)
+        .fetch_all::<Fields>()
+        .await
+        .context("read the ledger from ClickHouse")?;
     let line = |f: Fields| {
         Line::from_fields(&[
-            f.entry, f.kind, f.mode, f.at_text, f.object, f.customer, f.partner_id, f.coupon, f.attributed_by, f.reason,
-            f.status, f.sale_type, f.amount, f.commission, f.currency,
+            f.entry,
+            f.kind,
+            f.mode,
+            f.at_text,
+            f.object,
+            f.customer,
+            f.partner_id,
+            f.coupon,
+            f.attributed_by,
+            f.reason,
+            f.status,
+            f.sale_type,
+            f.amount,
+            f.commission,
+            f.currency,
         ])
     };
     Ok(rows.into_iter().map(line).collect())
@@ -61,7 +78,9 @@ pub fn client(settings: &Settings) -> clickhouse::Client {
         .with_url(&settings.clickhouse.url)
         .with_database(&settings.clickhouse.database);
     if !settings.clickhouse.user.is_empty() {
-        client = client.with_user(&settings.clickhouse.user).with_password(settings.clickhouse.password.expose());
+        client = client
+            .with_user(&settings.clickhouse.user)
+            .with_password(settings.clickhouse.password.expose());
     }
     client
 }
@@ -73,14 +92,22 @@ pub async fn run(settings: &Settings, expect: Option<&Path>, wait: u64) -> Resul
         return Ok(ExitCode::SUCCESS);
     };
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let mut expected: Vec<Line> = text.lines().filter(|l| !l.trim().is_empty() && *l != HEAD).map(Line::parse).collect();
+    let mut expected: Vec<Line> = text
+        .lines()
+        .filter(|l| !l.trim().is_empty() && *l != HEAD)
+        .map(Line::parse)
+        .collect();
     expected.sort();
     let deadline = Instant::now() + Duration::from_secs(wait);
     loop {
         let mut found = lines(settings).await?;
         found.sort();
         if found == expected {
-            output::line(&format!("the ledger equals {}: {} entries", file.display(), found.len()));
+            output::line(&format!(
+                "the ledger equals {}: {} entries",
+                file.display(),
+                found.len()
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         if Instant::now() > deadline {
@@ -90,7 +117,10 @@ pub async fn run(settings: &Settings, expect: Option<&Path>, wait: u64) -> Resul
             for line in found.iter().filter(|l| !expected.contains(l)) {
                 output::line(&format!("+ {}", line.text()));
             }
-            output::error(&format!("the ledger differs from {} (- expected, + found)", file.display()));
+            output::error(&format!(
+                "the ledger differs from {} (- expected, + found)",
+                file.display()
+            ));
             return Ok(ExitCode::FAILURE);
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

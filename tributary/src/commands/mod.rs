@@ -27,7 +27,11 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     telemetry::logs(cli.log.as_deref(), if quiet { "info" } else { "warn" })?;
     let load = || Settings::load(cli.config.as_deref());
     match cli.command {
-        Command::Simulate { file, requests, table } => return simulate::run(&file, &requests, table),
+        Command::Simulate {
+            file,
+            requests,
+            table,
+        } => return simulate::run(&file, &requests, table),
         Command::Dev(flags) => dev::run(load()?, flags).await?,
         Command::Ingest => {
             let (_stop, shutdown) = Shutdown::on_signals()?;
@@ -56,7 +60,12 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Verify => return verify::run(&load()?).await,
         Command::Explain { id, json } => return explain::run(&load()?, &id, json).await,
         Command::Replay { reason, dry_run } => replay::run(&load()?, reason.as_deref(), dry_run).await?,
-        Command::Send { requests, edge, stripe_secret, concurrency } => {
+        Command::Send {
+            requests,
+            edge,
+            stripe_secret,
+            concurrency,
+        } => {
             return send::run(&requests, &edge, stripe_secret.as_deref(), concurrency).await;
         }
         Command::Ledger { expect, wait } => return ledger::run(&load()?, expect.as_deref(), wait).await,

@@ -21,21 +21,42 @@ const STAGES: [&str; 3] = ["normalize", "join", "attribute"];
 
 /// Puts letters back; counts only, if asked.
 pub async fn run(settings: &Settings, reason: Option<&str>, dry_run: bool) -> Result<()> {
-    let decoder = roles::registry(settings).await?.decoder::<DeadLetter>(Topic::DeadLetters).await?;
-    let (kafka, partitions) = (settings.kafka.clone(), settings.topics.partitions(Topic::DeadLetters));
+    let decoder = roles::registry(settings)
+        .await?
+        .decoder::<DeadLetter>(Topic::DeadLetters)
+        .await?;
+    let (kafka, partitions) = (
+        settings.kafka.clone(),
+        settings.topics.partitions(Topic::DeadLetters),
+    );
     let runtime = tokio::runtime::Handle::current();
     let read = move || -> Result<Vec<DeadLetter>> {
         let reader = LogReader::new(&kafka)?;
         let topic = kafka.topic(Topic::DeadLetters);
         let mut letters = Vec::new();
         for partition in 0..partitions {
-            let bounds = reader.stable(&topic, partition).with_context(|| format!("read topic {topic}"))?;
-            let range = Range { topic: &topic, partition, from: bounds.start, to: bounds.end };
-            reader.read(range, || false, |message| -> Result<(), anyhow::Error> {
-                let value = message.payload().unwrap_or_default();
-                letters.push(runtime.block_on(decoder.decode(value)).map_err(|e| anyhow::anyhow!(e.to_string()))?);
-                Ok(())
-            })?;
+            let bounds = reader
+                .stable(&topic, partition)
+                .with_context(|| format!("read topic {topic}"))?;
+            let range = Range {
+                topic: &topic,
+                partition,
+                from: bounds.start,
+                to: bounds.end,
+            };
+            reader.read(
+                range,
+                || false,
+                |message| -> Result<(), anyhow::Error> {
+                    let value = message.payload().unwrap_or_default();
+                    letters.push(
+                        runtime
+                            .block_on(decoder.decode(value))
+                            .map_err(|e| anyhow::anyhow!(e.to_string()))?,
+                    );
+                    Ok(())
+                },
+            )?;
         }
         Ok(letters)
     };
@@ -44,15 +65,27 @@ pub async fn run(settings: &Settings, reason: Option<&str>, dry_run: bool) -> Re
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     let producer: FutureProducer = settings.kafka.producer().create()?;
     for letter in letters.iter().filter(asked) {
-        *counts.entry((letter.topic.clone(), letter.reason.clone())).or_default() += 1;
+        *counts
+            .entry((letter.topic.clone(), letter.reason.clone()))
+            .or_default() += 1;
         if !dry_run {
-            let record = FutureRecord::to(&letter.topic).key(&letter.key).payload(&letter.value);
-            producer.send(record, Duration::from_secs(10)).await.map_err(|(error, _)| error).context("put back")?;
+            let record = FutureRecord::to(&letter.topic)
+                .key(&letter.key)
+                .payload(&letter.value);
+            producer
+                .send(record, Duration::from_secs(10))
+                .await
+                .map_err(|(error, _)| error)
+                .context("put back")?;
         }
     }
     for ((topic, reason), count) in &counts {
         output::line(&format!("{count} {reason} of {topic}"));
     }
-    output::note(if dry_run { "nothing put back (--dry-run)" } else { "put back; their stages will judge them again" });
+    output::note(if dry_run {
+        "nothing put back (--dry-run)"
+    } else {
+        "put back; their stages will judge them again"
+    });
     Ok(())
 }

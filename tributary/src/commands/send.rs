@@ -18,7 +18,10 @@ const PATIENCE: u32 = 200;
 /// Sends every line; 503 is tried again, as Stripe and every careful caller do.
 pub async fn run(file: &Path, edge: &str, secret: Option<&Path>, concurrency: usize) -> Result<ExitCode> {
     let lines = requests(file)?;
-    let secret = secret.map(std::fs::read_to_string).transpose().context("--stripe-secret")?;
+    let secret = secret
+        .map(std::fs::read_to_string)
+        .transpose()
+        .context("--stripe-secret")?;
     let secret = secret.as_deref().map(str::trim).unwrap_or_default().to_owned();
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -26,11 +29,10 @@ pub async fn run(file: &Path, edge: &str, secret: Option<&Path>, concurrency: us
         .build()?;
     let mut answers: BTreeMap<u16, u64> = BTreeMap::new();
     let mut retries = 0_u64;
-    let sent = futures::stream::iter(lines.iter().enumerate())
-        .map(|(i, line)| {
-            let (client, secret) = (&client, secret.as_str());
-            async move { (i, send(client, edge, secret, line).await) }
-        });
+    let sent = futures::stream::iter(lines.iter().enumerate()).map(|(i, line)| {
+        let (client, secret) = (&client, secret.as_str());
+        async move { (i, send(client, edge, secret, line).await) }
+    });
     let mut sent = sent.buffered(concurrency.max(1));
     while let Some((i, result)) = sent.next().await {
         let (status, text, tried) = result.with_context(|| format!("request {}", i + 1))?;
@@ -40,7 +42,10 @@ pub async fn run(file: &Path, edge: &str, secret: Option<&Path>, concurrency: us
             output::note(&format!("request {}: {status} {text}", i + 1));
         }
     }
-    output::note(&format!("{} requests: answers {answers:?}, {retries} tried again", lines.len()));
+    output::note(&format!(
+        "{} requests: answers {answers:?}, {retries} tried again",
+        lines.len()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,7 +54,9 @@ async fn send(client: &reqwest::Client, edge: &str, secret: &str, line: &Line) -
     let body = line.bytes();
     let mut tried = 0;
     loop {
-        let mut request = client.request(method.clone(), format!("{edge}{}", line.path)).body(body.clone());
+        let mut request = client
+            .request(method.clone(), format!("{edge}{}", line.path))
+            .body(body.clone());
         for (name, value) in &line.headers {
             request = request.header(name, value);
         }

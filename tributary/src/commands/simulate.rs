@@ -17,9 +17,19 @@ use crate::{ledger_table, output};
 pub fn program(file: &Path) -> Result<ProgramFile> {
     let yaml = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     tributary_domain::rules::parse(&yaml).map_err(|problems| {
-        let lines: Vec<String> =
-            problems.iter().map(|p| format!("{}:{}: {}", file.display(), p.line, p.message)).collect();
-        anyhow::anyhow!("the program file has {} to mend\n{}", if lines.len() == 1 { "one place".to_owned() } else { format!("{} places", lines.len()) }, lines.join("\n"))
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|p| format!("{}:{}: {}", file.display(), p.line, p.message))
+            .collect();
+        anyhow::anyhow!(
+            "the program file has {} to mend\n{}",
+            if lines.len() == 1 {
+                "one place".to_owned()
+            } else {
+                format!("{} places", lines.len())
+            },
+            lines.join("\n")
+        )
     })
 }
 
@@ -48,14 +58,20 @@ pub fn requests(file: &Path) -> Result<Vec<Line>> {
 pub fn run(file: &Path, request_file: &Path, table: bool) -> Result<ExitCode> {
     let program = program(file)?;
     let lines = requests(request_file)?;
-    let first = lines.iter().map(|l| l.at.as_millisecond()).min().unwrap_or_default();
+    let first = lines
+        .iter()
+        .map(|l| l.at.as_millisecond())
+        .min()
+        .unwrap_or_default();
     let mut simulation = Simulation::new(&program, MailKey::new("simulate"), first)?;
     for line in &lines {
         simulation.request(line)?;
     }
     let rows = simulation.ledger();
     if table {
-        output::line(&ledger_table::text(rows.iter().map(|row| ledger_table::Line::of(row)).collect()));
+        output::line(&ledger_table::text(
+            rows.iter().map(|row| ledger_table::Line::of(row)).collect(),
+        ));
     } else {
         for row in rows {
             output::line(&serde_json::to_string(&with_explanation(row)?)?);

@@ -28,7 +28,10 @@ struct Counts {
 
 /// Compares; exit code 1 on any difference.
 pub async fn run(settings: &Settings) -> Result<ExitCode> {
-    let decoder = roles::registry(settings).await?.decoder::<Fact>(Topic::Facts).await?;
+    let decoder = roles::registry(settings)
+        .await?
+        .decoder::<Fact>(Topic::Facts)
+        .await?;
     let (kafka, partitions) = (settings.kafka.clone(), settings.topics.facts_partitions);
     let runtime = tokio::runtime::Handle::current();
     let compute = move || -> Result<(Vec<Line>, Counts)> {
@@ -36,26 +39,37 @@ pub async fn run(settings: &Settings) -> Result<ExitCode> {
         let topic = kafka.topic(Topic::Facts);
         let (mut lines, mut counts) = (Vec::new(), Counts::default());
         for partition in 0..partitions {
-            let bounds = reader.stable(&topic, partition).with_context(|| format!("read topic {topic}"))?;
+            let bounds = reader
+                .stable(&topic, partition)
+                .with_context(|| format!("read topic {topic}"))?;
             let mut store = MemoryStore::default();
             let mut engine = Engine::open(&store)?;
             // From 0 on, not from the log's start: a journal that lost its beginning must not pass.
-            let range = Range { topic: &topic, partition, from: 0, to: bounds.end };
-            reader.read(range, || false, |message| -> Result<(), anyhow::Error> {
-                counts.facts += 1;
-                let value = message.payload().unwrap_or_default();
-                let Ok(fact) = runtime.block_on(decoder.decode(value)) else {
-                    counts.undecodable += 1;
-                    return Ok(());
-                };
-                match engine.apply(&mut store, &fact)? {
-                    Verdict::Applied => counts.applied += 1,
-                    Verdict::Held => counts.held += 1,
-                    Verdict::Duplicate => counts.duplicate += 1,
-                    Verdict::Rejected(_) => counts.rejected += 1,
-                }
-                Ok(())
-            })?;
+            let range = Range {
+                topic: &topic,
+                partition,
+                from: 0,
+                to: bounds.end,
+            };
+            reader.read(
+                range,
+                || false,
+                |message| -> Result<(), anyhow::Error> {
+                    counts.facts += 1;
+                    let value = message.payload().unwrap_or_default();
+                    let Ok(fact) = runtime.block_on(decoder.decode(value)) else {
+                        counts.undecodable += 1;
+                        return Ok(());
+                    };
+                    match engine.apply(&mut store, &fact)? {
+                        Verdict::Applied => counts.applied += 1,
+                        Verdict::Held => counts.held += 1,
+                        Verdict::Duplicate => counts.duplicate += 1,
+                        Verdict::Rejected(_) => counts.rejected += 1,
+                    }
+                    Ok(())
+                },
+            )?;
             while engine.settle(&mut store, 10_000)?.more {}
             lines.extend(engine.standing(&store)?.iter().map(Line::of));
             if bounds.end > 0 {
@@ -64,7 +78,9 @@ pub async fn run(settings: &Settings) -> Result<ExitCode> {
         }
         Ok((lines, counts))
     };
-    let (mut expected, counts) = tokio::task::spawn_blocking(compute).await.map_err(|e| anyhow!(e))??;
+    let (mut expected, counts) = tokio::task::spawn_blocking(compute)
+        .await
+        .map_err(|e| anyhow!(e))??;
     let mut found = ledger::lines(settings).await?;
     expected.sort();
     found.sort();
@@ -82,10 +98,17 @@ pub async fn run(settings: &Settings) -> Result<ExitCode> {
     }
     output::line(&format!(
         "ledger {} entries from the facts, {} in ClickHouse, {} missing, {} too many",
-        expected.len(), found.len(), missing.len(), extra.len()
+        expected.len(),
+        found.len(),
+        missing.len(),
+        extra.len()
     ));
     let equal = missing.is_empty() && extra.is_empty() && sum == counts.facts;
-    Ok(if equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if equal {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What only the first and what only the second of two sorted lists has, as multisets.

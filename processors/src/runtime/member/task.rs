@@ -92,7 +92,10 @@ impl Task {
     /// # Errors
     /// If nobody listens any more.
     pub fn start(&self, positions: Positions) -> Result<()> {
-        self.started.send(positions).ok().context("the poll thread is gone")
+        self.started
+            .send(positions)
+            .ok()
+            .context("the poll thread is gone")
     }
 
     /// Whether the worker shall end.
