@@ -56,7 +56,7 @@ fn large() -> Line {
                 "description": "x".repeat(60),
                 "pricing": {"type": "price_details", "price_details": {"price": "price_1", "product": "prod_addon"}}})
         };
-        object["lines"]["data"] = (0..4_500).map(line).collect();
+        object["lines"]["data"] = (0..3_900).map(line).collect();
     })
 }
 

@@ -1,5 +1,11 @@
 //! The edge on a real Kafka: what is answered is in Kafka, what is refused is not, and what happens while
 //! Kafka is away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

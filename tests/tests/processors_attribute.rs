@@ -1,4 +1,10 @@
 //! Attribute is exactly once: straight, with every crash point, with zombies, rebalances and brokers lost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! A broker that dies or hangs around a commit: its outcome is unknown to the client, and yet nothing is
 //! lost or doubled. The broker is this test's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! normalize and join: every claim reaches `facts`, meets its click in either order, and only its own
 //! workspace's; bad records become dead letters; kills lose nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -123,7 +129,7 @@ async fn claims_meet_their_clicks_in_any_order_and_over_restarts() -> Result<()>
         .collect();
     let (early, late) = own.split_at(150);
     send_clicks(&stages, early).await?;
-    send_clicks(&stages, &[foreign.clone()]).await?;
+    send_clicks(&stages, std::slice::from_ref(&foreign)).await?;
     let first = stages.spawn(1, "normalize,join", &[])?;
     send_tracks(&stages, &tracks).await?;
     joined(&stages, early, tracks.len()).await?;
@@ -168,7 +174,7 @@ async fn bad_records_become_dead_letters_and_the_stages_go_on() -> Result<()> {
     stages.send(Topic::Clicks, bad(b"whatever")).await?;
     stages.send(Topic::Facts, bad(b"whatever")).await?;
     send_tracks(&stages, &[unknown]).await?;
-    send_clicks(&stages, &[good.clone()]).await?;
+    send_clicks(&stages, std::slice::from_ref(&good)).await?;
     send_tracks(&stages, &[track(1, &good)]).await?;
     joined(&stages, &[good], 1).await?;
     eventually("the dead letters", LONG, || async {

@@ -175,9 +175,9 @@ impl Settings {
             state_dir: self.state.dir.clone(),
             cache_dir: self.state.dir.join("schemas"),
             mail_key: self.mail_key()?,
-            normalize: self.normalize.clone(),
-            join: self.join.clone(),
-            attribute: self.attribute.clone(),
+            normalize: self.normalize,
+            join: self.join,
+            attribute: self.attribute,
         })
     }
 

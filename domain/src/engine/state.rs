@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tributary_avro::Fact;
 
 use crate::ledger::Row;
-use crate::store::{Store, StoreError};
+use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
 pub const STATE_VERSION: u32 = 1;
@@ -164,12 +164,7 @@ impl Tables<'_> {
     }
 
     /// Up to `limit` entries below a prefix. Keys come without table and tenant.
-    pub fn scan(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn scan(&self, table: Table, prefix: &[u8], limit: usize) -> Result<Vec<StoreEntry>, StoreError> {
         self.scan_from(table, prefix, prefix, limit)
     }
 
@@ -180,7 +175,7 @@ impl Tables<'_> {
         prefix: &[u8],
         from: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<StoreEntry>, StoreError> {
         let found = self.store.scan(
             &key(table, self.tenant, prefix),
             &key(table, self.tenant, from),

@@ -201,8 +201,8 @@ fn choose_click<'a, 'r>(
             "link_not_tracked"
         } else if !precedes(click, anchor) {
             "after_the_lead"
-        } else if !precedes(click, &own)
-            && !(precedes_named(click, anchor) && within_tolerance(click, own.at))
+        } else if !(precedes(click, &own)
+            || (precedes_named(click, anchor) && within_tolerance(click, own.at)))
         {
             "after_the_sale"
         } else if anchor.at.saturating_sub(click.clicked_at) > window {

@@ -293,7 +293,7 @@ fn payment(random: &mut Random, n: u64, customer: &CustomerRef, click_id: String
             payment_intent: some(old_shape, &intent),
             charge: some(old_shape, &charge),
             billing_reason: "subscription_cycle".into(),
-            subscription: some(n % 2 == 0, "sub_1"),
+            subscription: some(n.is_multiple_of(2), "sub_1"),
             customer: customer.clone(),
             amount_paid: total,
             total,

@@ -251,7 +251,11 @@ impl Story<'_> {
                 total,
                 tax: total / 10,
                 currency: "usd",
-                promotion: if self.number % 7 == 0 { "promo_listen" } else { "" },
+                promotion: if self.number.is_multiple_of(7) {
+                    "promo_listen"
+                } else {
+                    ""
+                },
                 subscription: &subscription,
             };
             if month == 0 {
