@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(120);
 const WORKSPACE: &str = r#"{"id": "acme", "modes": ["live"]}"#;
 
 fn click(number: u64, workspace: &str) -> Click {
-    let at = 1_750_000_000_000 + i64::try_from(number).unwrap();
+    let at = 1_750_000_000_000 + number.cast_signed();
     Click {
         id: click_id::new(at, number),
         workspace: workspace.to_owned(),
