@@ -86,7 +86,9 @@ fn add_to_object(
         record.objects += 1;
         object.case = case;
         tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-        tables.mark(Table::Members, &pair(case, number));
+        record
+            .members
+            .put(tables, Table::Members, pair(case, number).to_vec(), Vec::new());
     }
     for key in &keys.objects {
         tables.point(key, number)?;
@@ -160,11 +162,12 @@ fn absorb(
             tables.point(&key, into)?;
         }
     }
-    for key in &absorbed.times {
-        tables.delete(Table::Times, key);
-    }
-    tables.delete(Table::Members, &pair(absorbed.case, from));
     let mut case = tables.case(absorbed.case)?;
+    for key in &absorbed.times {
+        case.times.remove(tables, Table::Times, key);
+    }
+    case.members
+        .remove(tables, Table::Members, &pair(absorbed.case, from));
     case.objects = case.objects.saturating_sub(1);
     tables.put(Table::Cases, &absorbed.case.to_be_bytes(), &case)?;
     tables.delete(Table::Objects, &from.to_be_bytes());
@@ -203,7 +206,7 @@ fn move_case(
     tables: &mut Tables<'_>,
     dirty: &mut Dirty,
     (into, largest): (u64, &mut Case),
-    (from, case): (u64, Case),
+    (from, mut case): (u64, Case),
 ) -> Result<(), StoreError> {
     let tenant = tables.tenant;
     for key in &case.keys {
@@ -213,15 +216,17 @@ fn move_case(
         tables.delete(Table::Refs, &reference_key(reference, from));
         tables.mark(Table::Refs, &reference_key(reference, into));
     }
-    for number in members(tables, from)? {
+    for number in members(tables, from, &case)? {
         let mut object = tables.object(number)?;
         for key in std::mem::take(&mut object.times) {
-            tables.delete(Table::Times, &key); // written again when it is settled, which it must be
+            case.times.remove(tables, Table::Times, &key); // written again when it is settled, which it must be
         }
         object.case = into;
         tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-        tables.delete(Table::Members, &pair(from, number));
-        tables.mark(Table::Members, &pair(into, number));
+        case.members.remove(tables, Table::Members, &pair(from, number));
+        largest
+            .members
+            .put(tables, Table::Members, pair(into, number).to_vec(), Vec::new());
         dirty.object(tenant, into, number);
     }
     largest.keys.extend(case.keys);
@@ -246,8 +251,10 @@ pub(super) fn reference_key(reference: &str, case: u64) -> Vec<u8> {
 }
 
 /// The objects of a case.
-pub(super) fn members(tables: &Tables<'_>, case: u64) -> Result<Vec<u64>, StoreError> {
-    let found = tables.scan(Table::Members, &case.to_be_bytes(), usize::MAX)?;
+pub(super) fn members(tables: &Tables<'_>, number: u64, case: &Case) -> Result<Vec<u64>, StoreError> {
+    let found = case
+        .members
+        .scan(tables, Table::Members, &number.to_be_bytes(), usize::MAX)?;
     Ok(found.iter().map(|(key, _)| last_number(key)).collect())
 }
 
@@ -285,8 +292,8 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
             ..Node::default()
         },
     )?;
-    let case = tables.case(old)?;
-    let objects = members(tables, old)?;
+    let mut case = tables.case(old)?;
+    let objects = members(tables, old, &case)?;
     for key in case.keys.iter().filter(|key| *key != address) {
         tables.point(key, 0)?;
     }
@@ -296,10 +303,10 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
     tables.delete(Table::Cases, &old.to_be_bytes());
     dirty.cases.remove(&(tenant, old));
     for number in objects {
-        tables.delete(Table::Members, &pair(old, number));
+        case.members.remove(tables, Table::Members, &pair(old, number));
         let mut object = tables.object(number)?;
         for key in std::mem::take(&mut object.times) {
-            tables.delete(Table::Times, &key);
+            case.times.remove(tables, Table::Times, &key);
         }
         let all: Vec<Keys> = object.facts.iter().map(keys).collect();
         let mut cases = BTreeSet::new();
@@ -311,10 +318,12 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
         for keys in &all {
             name_case(tables, (into, &mut record), keys)?;
         }
+        record
+            .members
+            .put(tables, Table::Members, pair(into, number).to_vec(), Vec::new());
         tables.put(Table::Cases, &into.to_be_bytes(), &record)?;
         object.case = into;
         tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-        tables.mark(Table::Members, &pair(into, number));
         dirty.object(tenant, into, number);
     }
     for fact in &case.facts {

@@ -9,6 +9,7 @@
 
 mod cases;
 mod dirty;
+mod inline;
 mod keys;
 mod settle;
 mod state;

@@ -45,21 +45,21 @@ pub(super) fn settle_case(
     };
     // A rule can make a sale of what was none (bare payments), so that the index must follow before the view.
     let touched: Vec<u64> = if marks.all {
-        members(tables, number)?
+        members(tables, number, &case)?
     } else {
         marks.objects.iter().copied().collect()
     };
     let mut changed = BTreeMap::new();
     for object in touched {
         if let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? {
-            index(tables, tenant, rules, number, &mut record)?;
+            index(tables, tenant, rules, (number, &mut case), &mut record)?;
             changed.insert(object, record);
         }
     }
     let view = view(tables, number, &case, rules)?;
     let hash = hash(&encode(&view)?);
     if hash != case.view {
-        for object in members(tables, number)? {
+        for object in members(tables, number, &case)? {
             if let Entry::Vacant(slot) = changed.entry(object)
                 && let Some(record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())?
             {
@@ -101,8 +101,9 @@ pub(super) fn settle_case(
         emit(&mut record, candidates, rows);
         tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
     }
+    let indexed = !marks.objects.is_empty() || marks.all;
     let new_refs: Vec<String> = refs.difference(&case.refs).cloned().collect();
-    if case.view != hash || !new_refs.is_empty() {
+    if indexed || case.view != hash || !new_refs.is_empty() {
         for reference in &new_refs {
             tables.store.put(
                 &key(Table::Refs, tables.tenant, &reference_key(reference, number)),
@@ -127,7 +128,7 @@ fn index(
     tables: &mut Tables<'_>,
     tenant: &Tenant,
     rules: &Rules,
-    case: u64,
+    (number, case): (u64, &mut Case),
     record: &mut Object,
 ) -> Result<(), StoreError> {
     let empty = View::default();
@@ -151,7 +152,7 @@ fn index(
             event,
             clicks: lead.clicks,
         };
-        wanted.push((time_key(case, kind, lead.at, &birth.anchor), encode(&birth)?));
+        wanted.push((time_key(number, kind, lead.at, &birth.anchor), encode(&birth)?));
     }
     let payment = inputs.payment();
     if let Ok(sale) = &payment.sale {
@@ -161,14 +162,14 @@ fn index(
             event: String::new(),
             clicks: payment.clicks,
         };
-        wanted.push((time_key(case, SALE, sale.at, &sale.anchor), encode(&birth)?));
+        wanted.push((time_key(number, SALE, sale.at, &sale.anchor), encode(&birth)?));
         if !payment.discounts.is_empty() {
             let used = CouponUse {
                 at: sale.at,
                 anchor: sale.anchor.clone(),
                 discounts: payment.discounts,
             };
-            wanted.push((time_key(case, COUPON, sale.at, &sale.anchor), encode(&used)?));
+            wanted.push((time_key(number, COUPON, sale.at, &sale.anchor), encode(&used)?));
         }
     }
     for old in record
@@ -176,11 +177,11 @@ fn index(
         .iter()
         .filter(|old| !wanted.iter().any(|(key, _)| key == *old))
     {
-        tables.delete(Table::Times, old);
+        case.times.remove(tables, Table::Times, old);
     }
     record.times.clear();
     for (time, value) in wanted {
-        tables.store.put(&key(Table::Times, tables.tenant, &time), value);
+        case.times.put(tables, Table::Times, time.clone(), value);
         record.times.push(time);
     }
     Ok(())
@@ -195,11 +196,16 @@ fn time_key(case: u64, kind: u8, at: i64, anchor: &str) -> Vec<u8> {
     key
 }
 
-fn births(tables: &Tables<'_>, case: u64, kind: u8, limit: usize) -> Result<Vec<Birth>, StoreError> {
-    let mut prefix = case.to_be_bytes().to_vec();
+fn births(
+    tables: &Tables<'_>,
+    (number, case): (u64, &Case),
+    kind: u8,
+    limit: usize,
+) -> Result<Vec<Birth>, StoreError> {
+    let mut prefix = number.to_be_bytes().to_vec();
     prefix.push(kind);
-    tables
-        .scan(Table::Times, &prefix, limit)?
+    case.times
+        .scan(tables, Table::Times, &prefix, limit)?
         .iter()
         .map(|(_, value)| decode(value))
         .collect()
@@ -218,7 +224,7 @@ fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<
         .clicks
         .sort_by(|a, b| (a.clicked_at, &a.click_id).cmp(&(b.clicked_at, &b.click_id)));
     // Tracked leads go before born ones; of the born ones only the first counts (rule D2).
-    let tracked = births(tables, number, TRACKED_LEAD, usize::MAX)?;
+    let tracked = births(tables, (number, case), TRACKED_LEAD, usize::MAX)?;
     let mut events = BTreeSet::new();
     let mut leads: Vec<Birth> = tracked
         .into_iter()
@@ -230,14 +236,14 @@ fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<
         (PAYMENT_LEAD, LeadKind::Payment),
     ] {
         if leads.is_empty() {
-            leads = births(tables, number, table, 1)?;
+            leads = births(tables, (number, case), table, 1)?;
             kind = born;
         }
     }
     let mut prefix = number.to_be_bytes().to_vec();
     prefix.push(COUPON);
     let mut first_coupon = None;
-    for (_, value) in tables.scan(Table::Times, &prefix, usize::MAX)? {
+    for (_, value) in case.times.scan(tables, Table::Times, &prefix, usize::MAX)? {
         let used: CouponUse = decode(&value)?;
         if used
             .discounts
@@ -253,7 +259,7 @@ fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<
         touches,
         lead_kind: (!leads.is_empty()).then_some(kind as u8),
         leads,
-        first_sale: births(tables, number, SALE, 1)?.pop(),
+        first_sale: births(tables, (number, case), SALE, 1)?.pop(),
         first_coupon,
     })
 }

@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tributary_avro::Fact;
 
+use super::inline::Inline;
 use crate::ledger::Row;
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// Tables, by the first byte of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,10 @@ pub struct Case {
     pub view: u64,
     /// Number of objects.
     pub objects: u64,
+    /// Its objects, below [`Table::Members`].
+    pub members: Inline,
+    /// Its leads, sales and coupon uses by time, below [`Table::Times`].
+    pub times: Inline,
 }
 
 /// What a key leads to.
@@ -153,9 +158,14 @@ impl Tables<'_> {
         Ok(())
     }
 
+    /// Sets a key to bytes.
+    pub fn set(&mut self, table: Table, rest: &[u8], value: Vec<u8>) {
+        self.store.put(&key(table, self.tenant, rest), value);
+    }
+
     /// Sets a key that says all by being there.
     pub fn mark(&mut self, table: Table, rest: &[u8]) {
-        self.store.put(&key(table, self.tenant, rest), Vec::new());
+        self.set(table, rest, Vec::new());
     }
 
     /// Removes a key.
