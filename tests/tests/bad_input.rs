@@ -184,7 +184,7 @@ async fn bad_input_is_told_apart_and_the_pipeline_goes_on() -> Result<()> {
     // Written past the edge.
     write(&pipeline, Topic::StripeEvents, b"this is not Avro").await?;
     write(&pipeline, Topic::Tracks, &[0, 0, 0xff, 0xff, 0xff, 1, 2]).await?;
-    write(&pipeline, Topic::Facts, b"\0nor is this").await?;
+    write(&pipeline, Topic::Facts, b"nor is this").await?;
     // A workspace that is declared later.
     let late = Traffic::of(
         "late",
