@@ -19,7 +19,7 @@ use tributary_domain::engine::{Row, Verdict};
 use super::Core;
 use super::position::Position;
 use super::worker::{End, Worker};
-use crate::kafka::log::{Bounds, LogReader, Range};
+use crate::kafka::log::{Bounds, LogError, LogReader, Range};
 use crate::registry::{DecodeFailure, Registry, SchemaDecoder};
 
 const COMMITTED_PATIENCE: Duration = Duration::from_secs(15);
@@ -81,7 +81,7 @@ impl<C: Core> Worker<'_, C> {
         }
         let facts = reader.stable(self.facts_topic(), self.partition)?;
         let committed = self.task.committed(0, self.partition, COMMITTED_PATIENCE)?;
-        let has_ledger = ledger.iter().any(|bounds| bounds.end > 0);
+        let has_ledger = self.has_ledger(reader, &ledger)?;
         let committed = match committed {
             Some(committed) => committed,
             None if !has_ledger => 0,
@@ -108,6 +108,28 @@ impl<C: Core> Worker<'_, C> {
             facts,
             ledger,
         })
+    }
+
+    /// Whether the ledger has a record that counts: an aborted transaction leaves offsets and none.
+    fn has_ledger(&self, reader: &LogReader, ledger: &[Bounds; 3]) -> Result<bool, End> {
+        for (topic, bounds) in self.stage.ledger.iter().zip(ledger) {
+            let range = Range {
+                topic,
+                partition: self.partition,
+                from: bounds.start,
+                to: bounds.end,
+            };
+            let mut found = false;
+            let first = |_: &BorrowedMessage<'_>| {
+                found = true;
+                Err(LogError::Stopped)
+            };
+            match reader.read(range, || self.task.is_stopped(), first) {
+                Err(LogError::Stopped) if found => return Ok(true),
+                result => result?,
+            }
+        }
+        Ok(false)
     }
 
     /// See the module.
