@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
-use tributary_avro::{Body, Click, ClickFact, Fact};
-use tributary_domain::fact::Origin as FactOrigin;
+use tributary_avro::Click;
+use tributary_domain::fact::of_click;
 use tributary_domain::tenant::Tenant;
 
 use super::clicks::{ClickKey, ClickStore, Positions, click_key};
@@ -245,7 +245,7 @@ impl<'a> Worker<'a> {
         if seen.is_some_and(|seen| !self.unwritten.emitted.insert(seen)) {
             return Ok(());
         }
-        let fact = click_fact(click, tenant);
+        let fact = of_click(click, &tenant);
         let value = self.stage.facts.encode(&fact)?;
         self.outbox
             .send(&self.stage.facts_topic, key.as_bytes(), &value, None)?;
@@ -340,43 +340,4 @@ impl<'a> Worker<'a> {
 fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// The fact that a click happened, for a tenant that named it. Its ID depends on nothing else.
-fn click_fact(click: &Click, tenant: Tenant) -> Fact {
-    let origin = FactOrigin {
-        tenant,
-        at: click.at,
-        source: click.id.clone(),
-        trust: "server",
-    };
-    let click = click.clone();
-    origin.fact(Body::Click(Box::new(ClickFact {
-        click_id: click.id,
-        clicked_at: click.at,
-        link_id: click.link_id,
-        domain: click.domain,
-        key: click.key,
-        url: click.url,
-        partner_id: click.partner_id,
-        program_id: click.program_id,
-        group_id: click.group_id,
-        trigger: click.trigger,
-        country: click.country,
-        region: click.region,
-        city: click.city,
-        continent: click.continent,
-        device: click.device,
-        browser: click.browser,
-        os: click.os,
-        referer: click.referer,
-        referer_url: click.referer_url,
-        utm_source: click.utm_source,
-        utm_medium: click.utm_medium,
-        utm_campaign: click.utm_campaign,
-        utm_term: click.utm_term,
-        utm_content: click.utm_content,
-        bot: click.bot,
-        tracked: click.tracked,
-    })))
 }
