@@ -252,12 +252,22 @@ pub(crate) fn end_leftover(identity: Identity) -> Result<bool> {
 
 /// `None` for a process that is gone, or dead and not yet collected.
 pub(crate) fn identity_of(pid: u32) -> Option<Identity> {
+    let (state, started) = state_of(pid)?;
+    (state != 'Z' && state != 'X').then_some(Identity { pid, started })
+}
+
+/// Whether a process is frozen (SIGSTOP).
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    state_of(pid).is_some_and(|(state, _)| state == 'T')
+}
+
+fn state_of(pid: u32) -> Option<(char, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold anything; the fields after the last one are plain.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let started = fields.nth(18)?.parse().ok()?;
-    (state != "Z" && state != "X").then_some(Identity { pid, started })
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
 }
 
 /// The shell's own `kill`: always there, and no unsafe code of ours.
@@ -330,7 +340,11 @@ mod tests {
         server.restart().await.unwrap();
         let second = server.pid().unwrap();
         assert_ne!(first, second);
+        assert!(!is_stopped(second));
         server.sigstop().unwrap();
+        while !is_stopped(second) {
+            tokio::time::sleep(POLL).await;
+        }
         server.sigcont().unwrap();
         server.stop().await.unwrap();
         assert_eq!(identity_of(second), None);
