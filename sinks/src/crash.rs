@@ -1,4 +1,5 @@
 //! Named places at which a test can kill the process: `TRIBUTARY_CRASH_POINT=name`, or `name:n` for the n-th pass.
+//! `name:n:stop` freezes it there (SIGSTOP) until SIGCONT.
 
 use std::process::{Command, id};
 use std::sync::OnceLock;
@@ -13,23 +14,46 @@ pub const CRASH_POINTS: [&str; 5] = [
     "sink.before_commit",
 ];
 
-static ARMED: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
+struct Armed {
+    name: String,
+    passes_left: AtomicU64,
+    stop: bool,
+}
+
+static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
 pub(crate) fn pass(name: &str) {
-    let Some((armed, left)) = ARMED.get_or_init(|| parse(&std::env::var("TRIBUTARY_CRASH_POINT").ok()?))
-    else {
+    let Some(armed) = ARMED.get_or_init(|| parse(&std::env::var("TRIBUTARY_CRASH_POINT").ok()?)) else {
         return;
     };
-    if armed == name && left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        tracing::error!(point = name, "crash point reached, killing this process");
-        Command::new("kill").args(["-9", &id().to_string()]).status().ok();
-        loop {
-            std::thread::park();
-        }
+    if armed.name != name || armed.passes_left.fetch_sub(1, Ordering::Relaxed) != 1 {
+        return;
+    }
+    if armed.stop {
+        tracing::error!(point = name, "crash point reached, freezing this process");
+        signal("-STOP");
+        tracing::error!(point = name, "awake again");
+        return;
+    }
+    tracing::error!(point = name, "crash point reached, killing this process");
+    signal("-KILL");
+    loop {
+        std::thread::park();
     }
 }
 
-fn parse(text: &str) -> Option<(String, AtomicU64)> {
+fn signal(name: &str) {
+    Command::new("kill").args([name, &id().to_string()]).status().ok();
+}
+
+fn parse(text: &str) -> Option<Armed> {
+    let (text, stop) = text
+        .strip_suffix(":stop")
+        .map_or((text, false), |text| (text, true));
     let (name, nth) = text.rsplit_once(':').unwrap_or((text, "1"));
-    Some((name.to_owned(), AtomicU64::new(nth.parse().ok()?)))
+    Some(Armed {
+        name: name.to_owned(),
+        passes_left: AtomicU64::new(nth.parse().ok()?),
+        stop,
+    })
 }

@@ -1,12 +1,13 @@
 //! Named points at which a test kills the process, as a power cut would: no drop runs, no buffer is flushed.
 //!
-//! `TRIBUTARY_CRASH_POINT=attribute.after_send:3` kills at the third time that the point is passed.
+//! `TRIBUTARY_CRASH_POINT=attribute.after_send:3` kills at the third time that the point is passed;
+//! `attribute.after_send:3:stop` freezes there (SIGSTOP) until SIGCONT.
 //! Without the variable a point costs one atomic load.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The environment variable that arms a point: `name` or `name:n`.
+/// The environment variable that arms a point: `name`, `name:n` or `name:n:stop`.
 pub const CRASH_POINT_ENV: &str = "TRIBUTARY_CRASH_POINT";
 
 /// Every point of this crate, for tests that hit each of them.
@@ -30,6 +31,7 @@ pub const CRASH_POINTS: [&str; 14] = [
 struct Armed {
     name: String,
     passes_left: AtomicU64,
+    stop: bool,
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
@@ -40,11 +42,15 @@ pub fn pass(name: &str) {
         return;
     };
     if armed.name == name && armed.passes_left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        die(name);
+        if armed.stop { freeze(name) } else { die(name) }
     }
 }
 
 fn parse(text: String) -> Option<Armed> {
+    let (text, stop) = match text.strip_suffix(":stop") {
+        Some(text) => (text.to_owned(), true),
+        None => (text, false),
+    };
     let (name, nth) = match text.rsplit_once(':') {
         Some((name, nth)) => (name.to_owned(), nth.parse().ok()?),
         None => (text, 1),
@@ -52,20 +58,31 @@ fn parse(text: String) -> Option<Armed> {
     (!name.is_empty() && nth > 0).then(|| Armed {
         name,
         passes_left: AtomicU64::new(nth),
+        stop,
     })
 }
 
 // SIGKILL by `kill`: std's abort would raise SIGABRT, which runs handlers and writes core files.
 fn die(name: &str) -> ! {
     tracing::error!(point = name, "crash point reached, killing this process");
-    let pid = std::process::id().to_string();
-    std::process::Command::new("kill")
-        .args(["-9", &pid])
-        .status()
-        .ok();
+    signal("-KILL");
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
+}
+
+fn freeze(name: &str) {
+    tracing::error!(point = name, "crash point reached, freezing this process");
+    signal("-STOP");
+    tracing::error!(point = name, "awake again");
+}
+
+fn signal(name: &str) {
+    let pid = std::process::id().to_string();
+    std::process::Command::new("kill")
+        .args([name, &pid])
+        .status()
+        .ok();
 }
 
 /// A named crash point; see [`crate::runtime::crash`].
@@ -83,13 +100,13 @@ mod tests {
     #[test]
     fn a_point_is_armed_by_name_and_count() {
         let armed = |text: &str| {
-            parse(text.to_owned()).map(|armed| (armed.name, armed.passes_left.load(Ordering::Relaxed)))
+            let armed = parse(text.to_owned())?;
+            Some((armed.name, armed.passes_left.load(Ordering::Relaxed), armed.stop))
         };
-        assert_eq!(armed("join.after_send"), Some(("join.after_send".to_owned(), 1)));
-        assert_eq!(
-            armed("join.after_send:3"),
-            Some(("join.after_send".to_owned(), 3))
-        );
+        let point = |nth, stop| Some(("join.after_send".to_owned(), nth, stop));
+        assert_eq!(armed("join.after_send"), point(1, false));
+        assert_eq!(armed("join.after_send:3"), point(3, false));
+        assert_eq!(armed("join.after_send:3:stop"), point(3, true));
         assert_eq!(armed("join.after_send:0"), None);
         assert_eq!(armed("join.after_send:x"), None);
         assert_eq!(armed(""), None);
