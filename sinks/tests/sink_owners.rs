@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use sink_support::{Process, World, sink_process as run_sink};
 use tributary_avro::{Click, Topic};
-use tributary_testkit::{Endpoints, Options, Servers, eventually};
+use tributary_sinks::planner::Plan;
+use tributary_testkit::{Endpoints, Options, Servers, eventually, is_stopped};
 
 fn click(n: usize) -> (Vec<u8>, Click) {
     let id = format!("click{n:011}");
@@ -43,35 +44,82 @@ fn sink_process() -> Result<()> {
     run_sink()
 }
 
+/// Plans beside the group's positions whose rows are not all in the table: partition and range.
+async fn planned_and_not_inserted(world: &World, partitions: i32) -> Result<Vec<(i32, Plan)>> {
+    let mut found = Vec::new();
+    for (partition, (first, metadata)) in world.positions(partitions)? {
+        let Some(plan) = Plan::parse(first, &metadata)? else {
+            continue;
+        };
+        let sql = format!(
+            "SELECT count() FROM {{db}}.clicks WHERE kafka_partition = {partition} \
+             AND kafka_offset BETWEEN {first} AND {}",
+            plan.range.last
+        );
+        if world.one::<u64>(&sql).await? < plan.rows {
+            found.push((partition, plan));
+        }
+    }
+    Ok(found)
+}
+
+/// The tokens of the inserts that a sink logged as done.
+fn inserted(log: &str) -> Vec<&str> {
+    let done = log.lines().filter(|line| line.contains(": inserted "));
+    done.filter_map(|line| line.split("token=").nth(1)?.split(' ').next())
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_wakes_after_its_partitions_went_changes_nothing() -> Result<()> {
     let world = World::new("sink_zombie").await?;
     world.create_topics(4).await?;
     world.send(Topic::Clicks, (0..1_000).map(click))?;
-    let sleeper = world.spawn(None)?;
-    eventually("the first rows", Duration::from_secs(30), || async {
-        let rows: u64 = world.one("SELECT count() FROM {db}.clicks").await?;
-        ensure!(rows > 0);
+    let sleeper = world.spawn(Some("sink.before_insert:3:stop"))?;
+    eventually("the sink to freeze", Duration::from_secs(30), || async {
+        ensure!(is_stopped(sleeper.0.id()), "{}", sleeper.log());
         Ok(())
     })
     .await?;
-    // In the middle of the flow, so that something is planned or in flight.
-    let mut sent = 1_000;
-    for round in 0..3 {
-        world.send(Topic::Clicks, (sent..sent + 2_000).map(click))?;
-        sent += 2_000;
-        tokio::time::sleep(Duration::from_millis(17 * round)).await;
-    }
-    sleeper.signal("-STOP")?;
+    // Its plan is durable, and its insert was not sent.
+    let planned = planned_and_not_inserted(&world, 4).await?;
+    assert!(!planned.is_empty(), "{}", sleeper.log());
     let heir = world.spawn(None)?;
-    world.send(Topic::Clicks, (sent..sent + 1_000).map(click))?;
-    sent += 1_000;
-    exactly(&world, sent as u64).await?;
+    world.send(Topic::Clicks, (1_000..2_000).map(click))?;
+    exactly(&world, 2_000).await?;
+    let landed = eventually("the heir's last commits", Duration::from_secs(30), || async {
+        let positions = world.positions(4)?;
+        let sum: i64 = positions.values().map(|(position, _)| position).sum();
+        ensure!(sum == 2_000, "{positions:?}");
+        Ok(positions)
+    })
+    .await?;
     sleeper.signal("-CONT")?;
-    // Both in the group again, and both served: what comes now is read by either.
-    world.send(Topic::Clicks, (sent..sent + 1_000).map(click))?;
-    sent += 1_000;
-    exactly(&world, sent as u64).await?;
+    // The heir had found the plan and sent the same rows under the same token: ClickHouse drops the second.
+    eventually("the late insert", Duration::from_secs(30), || async {
+        let (log, heirs) = (sleeper.log(), heir.log());
+        let awake = log.split_once("awake again").map_or("", |(_, awake)| awake);
+        let (late, first) = (inserted(awake), inserted(&heirs));
+        ensure!(late.iter().any(|token| first.contains(token)), "{log}\n\n{heirs}");
+        Ok(())
+    })
+    .await?;
+    exactly(&world, 2_000).await?;
+    eventually(
+        "the sleeper in the group again",
+        Duration::from_secs(30),
+        || async {
+            let log = sleeper.log();
+            let gone = log.split_once(": revoked ").map_or("", |(_, gone)| gone);
+            ensure!(gone.contains(": assigned "), "{log}");
+            Ok(())
+        },
+    )
+    .await?;
+    assert_eq!(world.positions(4)?, landed, "a late commit");
+    // Both served: what comes now is read by either.
+    world.send(Topic::Clicks, (2_000..3_000).map(click))?;
+    exactly(&world, 3_000).await?;
     drop((sleeper, heir));
     Ok(())
 }

@@ -3,10 +3,56 @@
 //! what went wrong with exactly-once can be read off its ledger: a lost or doubled fact changes a count, a
 //! lost or doubled row breaks the chain of revisions.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use tributary_avro::{Body, Conversion, Fact, Op};
 use tributary_domain::engine::{Row, Settled, Verdict};
 use tributary_domain::store::{Store, StoreError};
 use tributary_processors::attribute::Core;
+use tributary_testkit::eventually;
+
+use crate::stages::{Stages, counted, lead};
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// `count` facts over six workspaces and fifty events each.
+pub fn facts(from: i64, count: i64) -> Vec<Fact> {
+    (from..from + count)
+        .map(|n| lead(&format!("w{}", n % 6), &format!("e{}", n % 50), n))
+        .collect()
+}
+
+/// What must come of facts, however often each is told.
+pub fn expected(facts: &[Fact]) -> BTreeMap<String, i64> {
+    let mut seen = BTreeSet::new();
+    let mut counts = BTreeMap::new();
+    for fact in facts {
+        if let Body::Lead(lead) = &fact.body
+            && seen.insert(fact.id.clone())
+        {
+            let case = format!("{}/{} {}", fact.workspace, fact.mode, lead.event_name);
+            *counts.entry(case).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Waits for the expected ledger, every chain of revisions whole.
+pub async fn settled(stages: &Stages, expected: &BTreeMap<String, i64>) -> Result<()> {
+    eventually("the expected ledger", LONG, || async {
+        let counts = counted(&stages.conversions().await?)?;
+        ensure!(
+            &counts == expected,
+            "{} of {} cases",
+            counts.len(),
+            expected.len()
+        );
+        Ok(())
+    })
+    .await
+}
 
 /// See the module.
 pub struct CountingCore;

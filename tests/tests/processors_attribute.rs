@@ -6,54 +6,19 @@
     clippy::panic
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tributary_avro::{Fact, Topic};
+use tributary_processors::kafka::log::LogReader;
 use tributary_processors::runtime::health::Health;
 use tributary_processors::{StageName, run_with};
-use tributary_testkit::{eventually, shared};
-use tributary_tests::counting::CountingCore;
-use tributary_tests::stages::{Stages, counted, lead};
+use tributary_testkit::kafka_proxy::{Event, KafkaProxy};
+use tributary_testkit::{eventually, is_stopped, shared};
+use tributary_tests::counting::{CountingCore, expected, facts, settled};
+use tributary_tests::stages::{Stages, lead};
 
 const LONG: Duration = Duration::from_secs(120);
-
-/// `count` facts over three workspaces and fifty events each, and what must come of them.
-fn facts(from: i64, count: i64) -> Vec<Fact> {
-    (from..from + count)
-        .map(|n| lead(&format!("w{}", n % 3), &format!("e{}", n % 50), n))
-        .collect()
-}
-
-fn expected(facts: &[Fact]) -> BTreeMap<String, i64> {
-    let mut seen = BTreeSet::new();
-    let mut counts = BTreeMap::new();
-    for fact in facts {
-        if let tributary_avro::Body::Lead(lead) = &fact.body
-            && seen.insert(fact.id.clone())
-        {
-            *counts
-                .entry(format!("{}/{} {}", fact.workspace, fact.mode, lead.event_name))
-                .or_default() += 1;
-        }
-    }
-    counts
-}
-
-async fn settled(stages: &Stages, expected: &BTreeMap<String, i64>) -> Result<()> {
-    eventually("the expected ledger", LONG, || async {
-        let counts = counted(&stages.conversions().await?)?;
-        ensure!(
-            &counts == expected,
-            "{} of {} cases",
-            counts.len(),
-            expected.len()
-        );
-        Ok(())
-    })
-    .await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn facts_become_rows_once_and_every_fact_has_a_verdict() -> Result<()> {
@@ -122,7 +87,7 @@ async fn crash_at(point: &str, keep_state: bool) -> Result<()> {
     let second = stages.spawn(if keep_state { 1 } else { 2 }, "attribute", &[])?;
     settled(&stages, &expected(&all)).await?;
     // A sentinel behind everything: had the second instance more to say, it would stand before it.
-    let sentinel: Vec<Fact> = (0..3).map(|w| lead(&format!("w{w}"), "sentinel", -1)).collect();
+    let sentinel: Vec<Fact> = (0..6).map(|w| lead(&format!("w{w}"), "sentinel", -1)).collect();
     stages.send_facts(&sentinel).await?;
     let with_sentinel: Vec<Fact> = all.into_iter().chain(sentinel).collect();
     settled(&stages, &expected(&with_sentinel)).await?;
@@ -173,21 +138,68 @@ async fn killed_in_the_middle_of_a_sweep() -> Result<()> {
     second.stop()
 }
 
+/// Kafka's word for a producer that was fenced off, in the old and the new version of the protocol.
+const FENCED: [i16; 2] = [47, 90];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zombie_that_wakes_after_a_rebalance_changes_nothing() -> Result<()> {
-    let stages = Stages::create(shared().await?, "zombie", 2).await?;
-    let mut all = facts(0, 2_000);
+    let mut stages = Stages::create(shared().await?, "zombie", 2).await?;
+    let rows = stages.topic(Topic::Conversions);
+    let proxy = KafkaProxy::start(&stages.config.kafka.bootstrap, &rows).await?;
+    stages.config.kafka.bootstrap = proxy.bootstrap();
+    let mut all = facts(0, 4_000);
     stages.send_facts(&all).await?;
-    let zombie = stages.spawn(1, "attribute", &[])?;
-    settled(&stages, &expected(&all)).await?;
-    // Stopped in the middle of work.
-    let more = facts(2_000, 4_000);
-    stages.send_facts(&more).await?;
-    zombie.signal("STOP")?;
-    all.extend(more);
+    let armed = [("TRIBUTARY_CRASH_POINT", "attribute.after_offsets:3:stop")];
+    let zombie = stages.spawn(1, "attribute", &armed)?;
+    eventually("the process to freeze", LONG, || async {
+        ensure!(is_stopped(zombie.pid()), "{}", zombie.log());
+        Ok(())
+    })
+    .await?;
+    // It sleeps within a transaction: rows are in the log, and no reader of committed records may pass them.
+    let open = proxy.open();
+    assert!(!open.is_empty(), "{:#?}", proxy.log());
+    let reader = LogReader::new(&stages.config.kafka)?;
+    for (id, _) in &open {
+        let partition = id.rsplit('-').next().unwrap().parse()?;
+        assert_eq!(reader.settled(&rows, partition)?, None, "nothing is open on {id}");
+    }
     let heir = stages.spawn(2, "attribute", &[])?;
     settled(&stages, &expected(&all)).await?;
+    let log = proxy.log();
+    for (id, old) in &open {
+        let taken = |event: &Event| matches!(event, Event::NewProducer { id: other, producer } if other == id && producer > old);
+        assert!(log.iter().any(taken), "{id} was not taken over: {log:#?}");
+    }
+    let before = stages.read_raw(Topic::Conversions)?;
     zombie.signal("CONT")?;
+    let refused = || {
+        let late = |event: Event| match event {
+            Event::Ended {
+                id, producer, error, ..
+            } if open.contains(&(id.clone(), producer)) => Some(error),
+            _ => None,
+        };
+        proxy.log().into_iter().filter_map(late).collect::<Vec<_>>()
+    };
+    // Where the point was passed, the commit is the next call, and it knows nothing of the time that went by.
+    eventually("the late commit to be refused", LONG, || async {
+        ensure!(!refused().is_empty(), "{}", zombie.log());
+        ensure!(
+            zombie.log().contains("fenced off by another instance"),
+            "{}",
+            zombie.log()
+        );
+        Ok(())
+    })
+    .await?;
+    assert!(
+        refused().iter().all(|error| FENCED.contains(error)),
+        "{:?}",
+        refused()
+    );
+    assert_eq!(before, stages.read_raw(Topic::Conversions)?);
+    // And it is of use again: both work, then it alone.
     let more = facts(6_000, 4_000);
     stages.send_facts(&more).await?;
     all.extend(more);

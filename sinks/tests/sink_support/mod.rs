@@ -1,7 +1,9 @@
 //! What the sink's tests share: a database, topics, schemas, a sink in this process or in one of its own.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,9 @@ use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -61,6 +65,7 @@ pub struct World {
     pub clickhouse: ClickHouseConfig,
     pub sink: SinkConfig,
     pub client: Client,
+    logs: tempfile::TempDir,
 }
 
 impl World {
@@ -90,6 +95,7 @@ impl World {
             clickhouse,
             sink,
             client,
+            logs: tempfile::tempdir()?,
         })
     }
 
@@ -158,14 +164,38 @@ impl World {
         let told = serde_json::to_string(&(&self.sink, &self.clickhouse, Known::pipeline()))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--exact", "sink_process", "--ignored", "--nocapture"]);
+        let log = self.logs.path().join(unique("log"));
+        let output = OpenOptions::new().create(true).append(true).open(&log)?;
         command
             .env("SINK_PROCESS", told)
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::null())
+            .stderr(output);
         if let Some(point) = crash_point {
             command.env("TRIBUTARY_CRASH_POINT", point);
         }
-        Ok(Process(command.spawn()?))
+        Ok(Process(command.spawn()?, log))
+    }
+
+    /// The group's positions in `clicks`, and the plans beside them, by partition.
+    pub fn positions(&self, partitions: i32) -> Result<BTreeMap<i32, (i64, String)>> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.servers.kafka_bootstrap)
+            .set("group.id", &self.sink.group)
+            .create()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&self.topic(Topic::Clicks), 0, partitions - 1);
+        let committed = consumer.committed_offsets(list, Duration::from_secs(10))?;
+        let known = committed
+            .elements()
+            .into_iter()
+            .filter_map(|element| match element.offset() {
+                Offset::Offset(offset) => {
+                    Some((element.partition(), (offset, element.metadata().to_owned())))
+                }
+                _ => None,
+            });
+        Ok(known.collect())
     }
 
     /// Waits until a query gives what is expected.
@@ -225,7 +255,7 @@ impl Running {
 }
 
 /// Killed when dropped.
-pub struct Process(pub Child);
+pub struct Process(pub Child, PathBuf);
 
 impl Process {
     pub fn signal(&self, signal: &str) -> Result<()> {
@@ -234,6 +264,11 @@ impl Process {
             .status()?;
         ensure!(status.success(), "kill {signal}");
         Ok(())
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.1).unwrap_or_default()
     }
 
     pub async fn died(&mut self) -> Result<()> {
@@ -262,6 +297,11 @@ pub fn sink_process() -> Result<()> {
     let Ok(told) = std::env::var("SINK_PROCESS") else {
         return Ok(());
     };
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter("warn,tributary_sinks=debug,librdkafka=error")
+        .init();
     let (sink, clickhouse, known): (SinkConfig, ClickHouseConfig, Known) = serde_json::from_str(&told)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
