@@ -20,6 +20,15 @@ struct Armed {
     stop: bool,
 }
 
+// A process-wide signal stops one thread first: the thread that asked for it would go on for a moment. So it waits for
+// a child that ends when this process was frozen and is awake again.
+const FREEZE: &str = r#"
+frozen() { read -r stat < "/proc/$0/stat" && case ${stat##*) } in T*) ;; *) false ;; esac; }
+kill -STOP "$0"
+until frozen; do [ -e "/proc/$0" ] || exit; sleep 0.01; done
+while frozen; do sleep 0.01; done
+"#;
+
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
 pub(crate) fn pass(name: &str) {
@@ -31,19 +40,18 @@ pub(crate) fn pass(name: &str) {
     }
     if armed.stop {
         tracing::error!(point = name, "crash point reached, freezing this process");
-        signal("-STOP");
+        Command::new("sh")
+            .args(["-c", FREEZE, &id().to_string()])
+            .status()
+            .ok();
         tracing::error!(point = name, "awake again");
         return;
     }
     tracing::error!(point = name, "crash point reached, killing this process");
-    signal("-KILL");
+    Command::new("kill").args(["-9", &id().to_string()]).status().ok();
     loop {
         std::thread::park();
     }
-}
-
-fn signal(name: &str) {
-    Command::new("kill").args([name, &id().to_string()]).status().ok();
 }
 
 fn parse(text: &str) -> Option<Armed> {

@@ -160,10 +160,12 @@ async fn a_zombie_that_wakes_after_a_rebalance_changes_nothing() -> Result<()> {
     let open = proxy.open();
     assert!(!open.is_empty(), "{:#?}", proxy.log());
     let reader = LogReader::new(&stages.config.kafka)?;
+    let mut blocked = 0;
     for (id, _) in &open {
         let partition = id.rsplit('-').next().unwrap().parse()?;
-        assert_eq!(reader.settled(&rows, partition)?, None, "nothing is open on {id}");
+        blocked += usize::from(reader.settled(&rows, partition)?.is_none());
     }
+    assert!(blocked > 0, "no rows are in the log: {open:?}");
     let heir = stages.spawn(2, "attribute", &[])?;
     settled(&stages, &expected(&all)).await?;
     let log = proxy.log();
@@ -180,7 +182,8 @@ async fn a_zombie_that_wakes_after_a_rebalance_changes_nothing() -> Result<()> {
             } if open.contains(&(id.clone(), producer)) => Some(error),
             _ => None,
         };
-        proxy.log().into_iter().filter_map(late).collect::<Vec<_>>()
+        let since = proxy.log().into_iter().skip(log.len());
+        since.filter_map(late).collect::<Vec<_>>()
     };
     // Where the point was passed, the commit is the next call, and it knows nothing of the time that went by.
     eventually("the late commit to be refused", LONG, || async {

@@ -65,24 +65,33 @@ fn parse(text: String) -> Option<Armed> {
 // SIGKILL by `kill`: std's abort would raise SIGABRT, which runs handlers and writes core files.
 fn die(name: &str) -> ! {
     tracing::error!(point = name, "crash point reached, killing this process");
-    signal("-KILL");
+    let pid = std::process::id().to_string();
+    std::process::Command::new("kill")
+        .args(["-9", &pid])
+        .status()
+        .ok();
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
 }
 
+// A process-wide signal stops one thread first: the thread that asked for it would go on for a moment. So it waits for
+// a child that ends when this process was frozen and is awake again.
+const FREEZE: &str = r#"
+frozen() { read -r stat < "/proc/$0/stat" && case ${stat##*) } in T*) ;; *) false ;; esac; }
+kill -STOP "$0"
+until frozen; do [ -e "/proc/$0" ] || exit; sleep 0.01; done
+while frozen; do sleep 0.01; done
+"#;
+
 fn freeze(name: &str) {
     tracing::error!(point = name, "crash point reached, freezing this process");
-    signal("-STOP");
-    tracing::error!(point = name, "awake again");
-}
-
-fn signal(name: &str) {
     let pid = std::process::id().to_string();
-    std::process::Command::new("kill")
-        .args([name, &pid])
+    std::process::Command::new("sh")
+        .args(["-c", FREEZE, &pid])
         .status()
         .ok();
+    tracing::error!(point = name, "awake again");
 }
 
 /// A named crash point; see [`crate::runtime::crash`].
