@@ -32,6 +32,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`kafka_proxy`] stands between a process and the broker and makes the outcomes of its transactions unknown to it.
+//!
 //! It knows nothing of Tributary's topics, schemas or tables: `tributary init` makes those.
 //!
 //! Invariant: no server outlives the process that started it, however that process ends, and a data directory has
