@@ -36,8 +36,11 @@ fn partition(id: &str) -> i32 {
     id.rsplit('-').next().unwrap().parse().unwrap()
 }
 
+/// Transactional ID and producer.
+type Sender = (String, Producer);
+
 /// The commits that were done although the process was told nothing or an error, and those that were held back.
-fn harmed(log: &[Event]) -> (Vec<(String, Producer)>, Vec<(String, Producer)>) {
+fn harmed(log: &[Event]) -> (Vec<Sender>, Vec<Sender>) {
     let (mut done, mut held) = (Vec::new(), Vec::new());
     for event in log {
         match event {
