@@ -5,19 +5,24 @@
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_BITS: u32 = 50;
+const HALF: u128 = 62u128.pow(8);
 
 /// The ID of a click at `at` (UTC milliseconds) with 50 of the bits of `random`.
 pub fn new(at: i64, random: u64) -> String {
     let time = u128::from(at.max(0).cast_unsigned() & ((1 << 45) - 1));
-    let mut rest = time << RANDOM_BITS | u128::from(random & ((1 << RANDOM_BITS) - 1));
+    let whole = time << RANDOM_BITS | u128::from(random & ((1 << RANDOM_BITS) - 1));
+    // In two halves of eight digits: 64-bit division is many times cheaper.
     let mut out = [b'0'; 16];
-    for slot in out.iter_mut().rev() {
-        if let Some(digit) = DIGITS.get((rest % 62) as usize) {
-            *slot = *digit;
+    let (high, low) = out.split_at_mut(8);
+    for (half, mut rest) in [(high, (whole / HALF) as u64), (low, (whole % HALF) as u64)] {
+        for slot in half.iter_mut().rev() {
+            if let Some(digit) = DIGITS.get((rest % 62) as usize) {
+                *slot = *digit;
+            }
+            rest /= 62;
         }
-        rest /= 62;
     }
-    out.iter().map(|b| char::from(*b)).collect()
+    str::from_utf8(&out).unwrap_or_default().to_owned()
 }
 
 /// Whether the text has the form of a click ID.

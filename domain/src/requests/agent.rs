@@ -38,79 +38,82 @@ impl Seen {
     }
 
     // By first letter: most words of a user agent are none of these, and one look says so.
-    fn token(&mut self, token: &str) {
-        match token.as_bytes().first() {
+    fn token(&mut self, token: &[u8]) {
+        match token.first() {
             Some(b'A') => match token {
-                "Android" => {
+                b"Android" => {
                     self.android = true;
                     self.os(4, "Android");
                 }
-                "AppleWebKit" => {}
-                "AppleTV" => self.television = true,
+                b"AppleWebKit" => {}
+                b"AppleTV" => self.television = true,
                 _ => self.unknown(token),
             },
             Some(b'C') => match token {
-                "Chrome" | "CriOS" | "Chromium" => self.browser(2, "Chrome"),
-                "CrOS" => self.os(3, "Chrome OS"),
+                b"Chrome" | b"CriOS" | b"Chromium" => self.browser(2, "Chrome"),
+                b"CrOS" => self.os(3, "Chrome OS"),
                 _ => self.unknown(token),
             },
             Some(b'E') => match token {
-                "Edg" | "EdgA" | "EdgiOS" | "Edge" => self.browser(5, "Edge"),
+                b"Edg" | b"EdgA" | b"EdgiOS" | b"Edge" => self.browser(5, "Edge"),
                 _ => self.unknown(token),
             },
             Some(b'F') => match token {
-                "Firefox" | "FxiOS" => self.browser(3, "Firefox"),
+                b"Firefox" | b"FxiOS" => self.browser(3, "Firefox"),
                 _ => self.unknown(token),
             },
             Some(b'M') => match token {
-                "Mozilla" | "Mac" => {}
-                "Mobile" => self.mobile = true,
-                "Macintosh" => self.os(2, "Mac OS"),
-                "MSIE" => self.browser(3, "Internet Explorer"),
+                b"Mozilla" | b"Mac" => {}
+                b"Mobile" => self.mobile = true,
+                b"Macintosh" => self.os(2, "Mac OS"),
+                b"MSIE" => self.browser(3, "Internet Explorer"),
                 _ => self.unknown(token),
             },
             Some(b'O') => match token {
-                "OPR" | "Opera" | "OPiOS" => self.browser(5, "Opera"),
+                b"OPR" | b"Opera" | b"OPiOS" => self.browser(5, "Opera"),
                 _ => self.unknown(token),
             },
             Some(b'S') => match token {
-                "Safari" => self.browser(1, "Safari"),
-                "SamsungBrowser" => self.browser(4, "Samsung Internet"),
-                "SmartTV" => self.television = true,
+                b"Safari" => self.browser(1, "Safari"),
+                b"SamsungBrowser" => self.browser(4, "Samsung Internet"),
+                b"SmartTV" => self.television = true,
                 _ => self.unknown(token),
             },
+            Some(b'G') if token == b"Gecko" => {}
+            Some(b'K') if token == b"KHTML" => {}
+            Some(b'l') if token == b"like" => {}
             Some(b'T') => match token {
-                "Trident" => self.browser(3, "Internet Explorer"),
-                "Tablet" => self.tablet = true,
-                "Tizen" => self.television = true,
+                b"Trident" => self.browser(3, "Internet Explorer"),
+                b"Tablet" => self.tablet = true,
+                b"Tizen" => self.television = true,
                 _ => self.unknown(token),
             },
             Some(b'i') => match token {
-                "iPhone" | "iPod" => {
+                b"iPhone" | b"iPod" => {
                     self.mobile = true;
                     self.os(5, "iOS");
                 }
-                "iPad" => {
+                b"iPad" => {
                     self.tablet = true;
                     self.os(5, "iOS");
                 }
                 _ => self.unknown(token),
             },
             _ => match token {
-                "Linux" | "X11" => self.os(1, "Linux"),
-                "Windows" => self.os(3, "Windows"),
-                "GoogleTV" | "BRAVIA" => self.television = true,
+                b"Linux" | b"X11" => self.os(1, "Linux"),
+                b"Windows" => self.os(3, "Windows"),
+                b"GoogleTV" | b"BRAVIA" => self.television = true,
                 _ => self.unknown(token),
             },
         }
     }
 
-    fn unknown(&mut self, token: &str) {
+    fn unknown(&mut self, token: &[u8]) {
         self.bot |= is_machine(token);
     }
 }
 
-fn is_machine(token: &str) -> bool {
+fn is_machine(token: &[u8]) -> bool {
     const NAMES: [&str; 21] = [
         "facebookexternalhit",
         "whatsapp",
@@ -138,22 +141,25 @@ fn is_machine(token: &str) -> bool {
         token
             .len()
             .checked_sub(end.len())
-            .and_then(|at| token.as_bytes().get(at..))
+            .and_then(|at| token.get(at..))
             .is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
     };
     ends("bot")
         || ends("spider")
         || ends("crawler")
-        || NAMES.iter().any(|name| token.eq_ignore_ascii_case(name))
-        || token == "Go" // Go-http-client
+        || NAMES
+            .iter()
+            .any(|name| token.eq_ignore_ascii_case(name.as_bytes()))
+        || token == b"Go" // Go-http-client
 }
 
 /// Reads a user agent in one pass over its words.
 pub(super) fn read(text: &str) -> Agent {
     let mut seen = Seen::default();
-    for token in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+    // Bytes: what is not ASCII separates words as well.
+    for token in text.as_bytes().split(|b| !b.is_ascii_alphanumeric()) {
         // Versions begin with a digit, and nothing shorter than two letters is a name.
-        if token.len() >= 2 && !token.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+        if token.len() >= 2 && !token.first().is_some_and(u8::is_ascii_digit) {
             seen.token(token);
         }
     }
