@@ -64,6 +64,12 @@ pub struct Report {
     pub clicks: u64,
 }
 
+// What a record of a request comes to.
+enum Taken {
+    Click(Box<Click>),
+    Facts(Result<Outcome, normalize::Rejection>),
+}
+
 /// A pipeline in memory.
 pub struct Simulation {
     directory: Directory,
@@ -141,32 +147,36 @@ impl Simulation {
             signature: Signature::NotNeeded,
             visitor_secret: &[],
         };
-        let (status, body, records) = match requests::handle(&request, &self.directory, &call) {
-            Ok(accepted) => (accepted.response.status, accepted.response.body, accepted.records),
+        let (status, body, taken) = match requests::handle(&request, &self.directory, &call) {
+            Ok(accepted) => {
+                let taken = accepted.record.map(|record| self.read(record));
+                (accepted.response.status, accepted.response.body, taken)
+            }
             Err(error) => {
                 self.report.refused.push((self.lines, error.to_string()));
-                (error.status, error.to_string(), Vec::new())
+                (error.status, error.to_string(), None)
             }
         };
         *self.report.answers.entry(status).or_default() += 1;
-        for record in records {
-            self.record(record)?;
+        match taken {
+            Some(Taken::Click(click)) => self.click(*click)?,
+            Some(Taken::Facts(outcome)) => self.take(outcome)?,
+            None => {}
         }
         self.settle()?;
         Ok((status, body))
     }
 
-    fn record(&mut self, record: Record) -> Result<(), StoreError> {
+    fn read(&self, record: Record<'_>) -> Taken {
         let context = Context {
             settings: Some(&self.settings),
             mail: &self.mail,
         };
-        let outcome = match record {
-            Record::Click(click) => return self.click(click),
-            Record::Track(track) => normalize::track(&track, &context),
-            Record::StripeEvent(event) => normalize::stripe(&event, &context),
-        };
-        self.take(outcome)
+        match record {
+            Record::Click(click) => Taken::Click(Box::new(Click::from(&click))),
+            Record::Track(track) => Taken::Facts(normalize::track(&track, &context)),
+            Record::StripeEvent(event) => Taken::Facts(normalize::stripe(&event, &context)),
+        }
     }
 
     fn take(&mut self, outcome: Result<Outcome, normalize::Rejection>) -> Result<(), StoreError> {

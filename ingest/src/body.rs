@@ -1,25 +1,24 @@
 //! Reading a request body up to a limit. A body of one frame, which most are, is not copied.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
-use futures::StreamExt as _;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 use tributary_domain::requests::{ApiError, Code};
 
 const DISCARDED: usize = 4 * 1024 * 1024;
 
 /// The body, or why there is none.
-pub(crate) async fn read(body: Body, limit: usize, wait: Duration) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(body: &mut Incoming, limit: usize, wait: Duration) -> Result<Bytes, ApiError> {
     let too_large = body.size_hint().lower() > limit as u64;
-    let mut frames = body.into_data_stream();
     if too_large {
-        refuse(&mut frames, wait).await;
+        refuse(body, wait).await;
         return Err(ApiError::too_large(limit));
     }
     // Most bodies came with their head: those need no timer.
-    let reading = &mut pin!(collect(&mut frames, limit));
+    let reading = &mut pin!(collect(body, limit));
     match futures::poll!(&mut *reading) {
         Poll::Ready(result) => result,
         Poll::Pending => tokio::time::timeout(wait, reading)
@@ -28,14 +27,32 @@ pub(crate) async fn read(body: Body, limit: usize, wait: Duration) -> Result<Byt
     }
 }
 
-async fn collect(frames: &mut BodyDataStream, limit: usize) -> Result<Bytes, ApiError> {
+// Trailers say nothing to us.
+async fn next(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        // Known without asking: a body of one frame is asked once.
+        if body.is_end_stream() {
+            return None;
+        }
+        match std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    return Some(Ok(data));
+                }
+            }
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, ApiError> {
     let mut whole = Bytes::new();
     let mut parts: Vec<u8> = Vec::new();
-    while let Some(frame) = frames.next().await {
+    while let Some(frame) = next(body).await {
         let frame = frame
             .map_err(|_| ApiError::new(Code::BadRequest, "the body ended before its announced length"))?;
         if whole.len() + parts.len() + frame.len() > limit {
-            discard(frames).await;
+            discard(body).await;
             return Err(ApiError::too_large(limit));
         }
         if parts.is_empty() && whole.is_empty() {
@@ -50,9 +67,9 @@ async fn collect(frames: &mut BodyDataStream, limit: usize) -> Result<Bytes, Api
 
 // A client that still writes when the connection closes sees a reset, not the 413: what it sends is read
 // and thrown away, up to a bound.
-async fn discard(frames: &mut BodyDataStream) {
+async fn discard(body: &mut Incoming) {
     let mut left = DISCARDED;
-    while let Some(Ok(frame)) = frames.next().await {
+    while let Some(Ok(frame)) = next(body).await {
         match left.checked_sub(frame.len()) {
             Some(rest) => left = rest,
             None => return,
@@ -60,8 +77,8 @@ async fn discard(frames: &mut BodyDataStream) {
     }
 }
 
-async fn refuse(frames: &mut BodyDataStream, wait: Duration) {
-    if tokio::time::timeout(wait, discard(frames)).await.is_err() {
+async fn refuse(body: &mut Incoming, wait: Duration) {
+    if tokio::time::timeout(wait, discard(body)).await.is_err() {
         tracing::debug!("a body over the limit did not end in time");
     }
 }

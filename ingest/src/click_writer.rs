@@ -2,9 +2,10 @@
 //!
 //! The general encoder costs more than all the rest of a click's handling. This one is trusted only if, at
 //! start, it writes a click with every field filled exactly as the general encoder does; otherwise the
-//! general one is used. A field added to `Click` stops the compilation here.
+//! general one is used. A field added to `NewClick` stops the compilation here.
 
 use tributary_avro::{Click, CodecError, Encoder};
+use tributary_domain::requests::{NewClick, Utm};
 
 pub(crate) struct ClickWriter {
     pub topic: String,
@@ -18,8 +19,8 @@ impl ClickWriter {
         let mut header = None;
         let (full, empty) = (sample(), Click::default());
         if let Some(first) = general.encode(&full)?.first_chunk() {
-            let agrees = direct(first, &full) == general.encode(&full)?
-                && direct(first, &empty) == general.encode(&empty)?;
+            let agrees = direct(first, &(&full).into()) == general.encode(&full)?
+                && direct(first, &(&empty).into()) == general.encode(&empty)?;
             header = agrees.then_some(*first);
         }
         if header.is_none() {
@@ -32,16 +33,16 @@ impl ClickWriter {
         })
     }
 
-    pub(crate) fn encode(&self, click: &Click) -> Result<Vec<u8>, CodecError> {
+    pub(crate) fn encode(&self, click: &NewClick<'_>) -> Result<Vec<u8>, CodecError> {
         match &self.header {
             Some(header) => Ok(direct(header, click)),
-            None => self.general.encode(click),
+            None => self.general.encode(&Click::from(click)),
         }
     }
 }
 
-fn direct(header: &[u8; 5], click: &Click) -> Vec<u8> {
-    let Click {
+fn direct(header: &[u8; 5], click: &NewClick<'_>) -> Vec<u8> {
+    let NewClick {
         id,
         workspace,
         mode,
@@ -63,11 +64,14 @@ fn direct(header: &[u8; 5], click: &Click) -> Vec<u8> {
         os,
         referer,
         referer_url,
-        utm_source,
-        utm_medium,
-        utm_campaign,
-        utm_term,
-        utm_content,
+        utm:
+            Utm {
+                source,
+                medium,
+                campaign,
+                term,
+                content,
+            },
         bot,
         tracked,
         visitor,
@@ -86,10 +90,7 @@ fn direct(header: &[u8; 5], click: &Click) -> Vec<u8> {
     );
     texts(&mut out, [country, region, city, continent, device, browser, os]);
     texts(&mut out, [referer, referer_url]);
-    texts(
-        &mut out,
-        [utm_source, utm_medium, utm_campaign, utm_term, utm_content],
-    );
+    texts(&mut out, [source, medium, campaign, term, content]);
     texts(&mut out, [bot]);
     out.push(u8::from(*tracked));
     texts(&mut out, [visitor, duplicate_of]);
@@ -97,7 +98,7 @@ fn direct(header: &[u8; 5], click: &Click) -> Vec<u8> {
     out
 }
 
-fn texts<const N: usize>(out: &mut Vec<u8>, texts: [&String; N]) {
+fn texts<const N: usize>(out: &mut Vec<u8>, texts: [&str; N]) {
     for text in texts {
         long(out, i64::try_from(text.len()).unwrap_or(i64::MAX));
         out.extend_from_slice(text.as_bytes());
@@ -165,7 +166,7 @@ mod tests {
         let writer = ClickWriter::new(Encoder::new(7).unwrap(), String::new()).unwrap();
         assert_eq!(writer.header, Some([0, 0, 0, 0, 7]));
         assert_eq!(
-            writer.encode(&sample()).unwrap(),
+            writer.encode(&(&sample()).into()).unwrap(),
             Encoder::new(7).unwrap().encode(&sample()).unwrap()
         );
     }
@@ -178,7 +179,7 @@ mod tests {
                 ..Click::default()
             };
             assert_eq!(
-                direct(&[0, 0, 0, 0, 1], &click),
+                direct(&[0, 0, 0, 0, 1], &(&click).into()),
                 Encoder::new(1).unwrap().encode(&click).unwrap(),
                 "{value}"
             );

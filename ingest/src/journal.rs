@@ -3,15 +3,18 @@
 //! Invariant: `append` says Ok only after the acknowledgement. After an error the record may still have
 //! landed; IDs make a repeat by the caller a record of its own, which later stages tell apart.
 
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::task::AtomicWaker;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tributary_avro::{Click, CodecError, Encoder, StripeEvent, Topic, Track};
 use tributary_domain::requests::Record;
 use tributary_domain::tenant::Tenant;
@@ -38,9 +41,6 @@ pub(crate) enum AppendError {
     /// No acknowledgement, in time or at all.
     #[error("kafka: {0}")]
     Kafka(#[source] KafkaError),
-    /// The producer ended.
-    #[error("the producer has ended")]
-    Ended,
     /// Too many wait already.
     #[error("too many requests are in flight")]
     InFlight,
@@ -49,10 +49,31 @@ pub(crate) enum AppendError {
     Timeout,
 }
 
-#[derive(Clone)]
-struct Logging;
+/// What the producer tells: logs, and how each record ended.
+struct Reports;
 
-impl ClientContext for Logging {
+/// How one record ended. One allocation, shared by who waits and the producer.
+#[derive(Default)]
+struct Slot {
+    result: OnceLock<Result<(), KafkaError>>,
+    waiting: AtomicWaker,
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Arc<Slot>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: Arc<Slot>) {
+        let result = match result {
+            Ok(_) => Ok(()),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // A record ends once.
+        slot.result.set(result).ok();
+        slot.waiting.wake();
+    }
+}
+
+impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             RDKafkaLogLevel::Emerg
@@ -70,7 +91,7 @@ impl ClientContext for Logging {
 }
 
 pub(crate) struct Journal {
-    producer: FutureProducer<Logging>,
+    producer: ThreadedProducer<Reports>,
     clicks: ClickWriter,
     track: Encoder<Track>,
     tracks: String,
@@ -99,7 +120,7 @@ impl Journal {
             )
             .set("queue.buffering.max.kbytes", "262144");
         kafka.with_properties(&mut client);
-        let producer = client.create_with_context(Logging).context("kafka producer")?;
+        let producer = client.create_with_context(Reports).context("kafka producer")?;
         Ok(Self {
             producer,
             clicks: ClickWriter::new(encoders.click, kafka.topic(Topic::Clicks))?,
@@ -111,11 +132,11 @@ impl Journal {
     }
 
     /// Sends a record on its way. Nothing is borrowed or kept: who waits holds the delivery only.
-    pub(crate) fn send(&self, record: &Record) -> Result<Delivery, AppendError> {
+    pub(crate) fn send(&self, record: &Record<'_>) -> Result<Delivery, AppendError> {
         match record {
             Record::Click(click) => {
                 let value = self.clicks.encode(click)?;
-                let headers = headers("click", &click.workspace, &click.mode);
+                let headers = headers("click", click.workspace, click.mode);
                 self.produce(&self.clicks.topic, &click.id, &value, headers)
             }
             Record::Track(track) => {
@@ -140,10 +161,14 @@ impl Journal {
         value: &[u8],
         headers: OwnedHeaders,
     ) -> Result<Delivery, AppendError> {
-        let record = FutureRecord::to(topic).key(key).payload(value).headers(headers);
+        let slot = Arc::new(Slot::default());
+        let record = BaseRecord::with_opaque_to(topic, Arc::clone(&slot))
+            .key(key)
+            .payload(value)
+            .headers(headers);
         // A full queue is an answer, not a reason to wait: memory stays bounded.
-        match self.producer.send_result(record) {
-            Ok(delivery) => Ok(Delivery(delivery)),
+        match self.producer.send(record) {
+            Ok(()) => Ok(Delivery(slot)),
             Err((error, _)) => Err(AppendError::Kafka(error)),
         }
     }
@@ -155,17 +180,25 @@ impl Journal {
 }
 
 /// A record on its way.
-pub(crate) struct Delivery(DeliveryFuture);
+pub(crate) struct Delivery(Arc<Slot>);
 
 impl Delivery {
     /// Waits for the acknowledgement. Ends by itself about when the acknowledgement timeout passes: the
     /// producer then gives the record up.
     pub(crate) async fn acknowledged(self) -> Result<(), AppendError> {
-        match self.0.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(AppendError::Kafka(error)),
-            Err(_) => Err(AppendError::Ended),
-        }
+        let Slot { result, waiting } = &*self.0;
+        poll_fn(|context| {
+            if result.get().is_none() {
+                waiting.register(context.waker());
+            }
+            // Again: it may have come before the waker was there.
+            match result.get() {
+                None => Poll::Pending,
+                Some(Ok(())) => Poll::Ready(Ok(())),
+                Some(Err(error)) => Poll::Ready(Err(AppendError::Kafka(error.clone()))),
+            }
+        })
+        .await
     }
 }
 
@@ -176,7 +209,6 @@ impl AppendError {
             AppendError::Encode(_) => "encode",
             AppendError::Kafka(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => "queue_full",
             AppendError::Kafka(_) => "kafka",
-            AppendError::Ended => "ended",
             AppendError::InFlight => "in_flight",
             AppendError::Timeout => "timeout",
         }

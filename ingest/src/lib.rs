@@ -27,6 +27,7 @@ mod config;
 mod feed;
 mod journal;
 mod secrets;
+mod server;
 mod service;
 mod state;
 mod telemetry;
@@ -37,7 +38,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -46,7 +46,7 @@ pub use feed::ConfigReader;
 pub use journal::Encoders;
 pub use service::Render;
 
-use service::{Acceptor, Edge};
+use service::Edge;
 
 /// An edge that holds its port and does not answer yet.
 pub struct Bound {
@@ -129,16 +129,8 @@ impl Bound {
                 stopping.send(()).ok();
             }
         };
-        // Small answers must not wait for the client's next packet.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
-            }
-        });
         let limit = edge.config.shutdown_timeout;
-        let serving = axum::serve(listener, Acceptor(Arc::clone(&edge)))
-            .with_graceful_shutdown(signal)
-            .into_future();
+        let serving = server::serve(listener, Arc::clone(&edge), signal);
         let overdue = async {
             // An error means that serving ended first.
             if stopped.await.is_ok() {
@@ -148,7 +140,7 @@ impl Bound {
             }
         };
         tokio::select! {
-            ended = serving => ended.context("serve")?,
+            () = serving => {}
             () = overdue => tracing::warn!("requests in flight did not end in time"),
         }
         state.stopped.store(true, Relaxed);

@@ -1,24 +1,19 @@
-//! One request: read, `handle`, append, answer. A plain tower service: no router, no layers.
+//! One request: read, `handle`, append, answer. No router, no layers.
 //!
-//! Invariant: an accepted request is answered 2xx or 3xx only after its records were acknowledged; the one
+//! Invariant: an accepted request is answered 2xx or 3xx only after its record was acknowledged; the one
 //! exception is a redirect, which goes on without (counted as unacknowledged).
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
-use axum::serve::{IncomingStream, Listener};
-use tower::Service;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 use tributary_domain::requests::{self, Accepted, ApiError, Call, Route, Signature};
 
 use crate::body;
@@ -32,6 +27,12 @@ use crate::telemetry::Telemetry;
 /// Renders the metrics of the process in Prometheus' text format.
 pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 
+/// An answer whose body is all there.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// A record on its way, or why it is not.
+type Sent = Result<Delivery, AppendError>;
+
 pub(crate) struct Edge {
     pub config: IngestConfig,
     pub state: Arc<State>,
@@ -42,73 +43,56 @@ pub(crate) struct Edge {
     pub render: Render,
 }
 
-/// Makes a service for each connection.
-#[derive(Clone)]
-pub(crate) struct Acceptor(pub Arc<Edge>);
-
-/// The service of one connection.
-#[derive(Clone)]
+/// One connection. Requests share its own counter of references, not that of the edge, which the cores
+/// would take from each other at each request.
 pub(crate) struct Connection {
-    edge: Arc<Edge>,
-    peer: SocketAddr,
+    pub edge: Arc<Edge>,
+    pub peer: SocketAddr,
 }
 
-impl<L: Listener<Addr = SocketAddr>> Service<IncomingStream<'_, L>> for Acceptor {
-    type Response = Connection;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Connection, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, stream: IncomingStream<'_, L>) -> Self::Future {
-        std::future::ready(Ok(Connection {
-            edge: Arc::clone(&self.0),
-            peer: *stream.remote_addr(),
-        }))
-    }
-}
-
-impl Service<Request> for Connection {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let Self { edge, peer } = self.clone();
-        Box::pin(async move { Ok(edge.answer(request, peer).await) })
+impl Connection {
+    /// One future, and the request is moved into it once: each async function on the way would copy it.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Answer, Infallible> {
+        let started = Instant::now();
+        let edge = &*self.edge;
+        if let Some(answer) = edge.of_operators(request.uri().path()) {
+            return Ok(answer);
+        }
+        let route = Route::of(request.method().as_str(), request.uri().path());
+        let metrics = edge.telemetry.route(route.as_ref().ok().copied());
+        let result = match route.map(|route| (route.body_limit(), matches!(route, Route::Redirect(_)))) {
+            Ok((limit, redirects)) => {
+                let place = edge.state.enter(edge.config.max_in_flight);
+                let placed = place.is_some() || redirects;
+                let sent = if placed {
+                    edge.send(&mut request, self.peer, limit, place.is_some()).await
+                } else {
+                    edge.telemetry.append_failed("in_flight");
+                    Err(ApiError::unavailable("too many requests are waiting"))
+                };
+                // Request and record end before the wait begins: what waits is small.
+                drop(request);
+                match sent {
+                    Ok((answer, None)) => Ok(answer),
+                    Ok((answer, Some(delivery))) => edge.settle(delivery, redirects).await.map(|()| answer),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let answer = result.unwrap_or_else(|error| to_http(error.response()));
+        metrics.count(answer.status().as_u16());
+        metrics.seconds.record(started.elapsed());
+        Ok(answer)
     }
 }
 
 impl Edge {
-    async fn answer(&self, request: Request, peer: SocketAddr) -> Response {
-        let started = Instant::now();
-        let (parts, body) = request.into_parts();
-        if let Some(response) = self.of_operators(&parts) {
-            return response;
-        }
-        let route = Route::of(parts.method.as_str(), parts.uri.path());
-        let metrics = self.telemetry.route(route.as_ref().ok().copied());
-        let result = match route {
-            Ok(route) => {
-                let (limit, redirects) = (route.body_limit(), matches!(route, Route::Redirect(_)));
-                self.take(parts, body, peer, limit, redirects).await
-            }
-            Err(error) => Err(error),
-        };
-        let response = result.unwrap_or_else(|error| to_http(error.response()));
-        metrics.count(response.status().as_u16());
-        metrics.seconds.record(started.elapsed());
-        response
-    }
-
-    fn of_operators(&self, parts: &Parts) -> Option<Response> {
-        let (status, content_type, body) = match parts.uri.path() {
+    fn of_operators(&self, path: &str) -> Option<Answer> {
+        let (status, content_type, body) = match path {
             "/healthz" => (200, "text/plain", "ok\n".to_owned()),
             "/readyz" => {
                 let (status, body) = self.state.readiness();
@@ -128,56 +112,38 @@ impl Edge {
         }))
     }
 
-    async fn take(
+    async fn send(
         &self,
-        parts: Parts,
-        body: Body,
+        request: &mut Request<Incoming>,
         peer: SocketAddr,
         limit: usize,
-        redirects: bool,
-    ) -> Result<Response, ApiError> {
+        placed: bool,
+    ) -> Result<(Answer, Option<Sent>), ApiError> {
         if !self.state.loaded.load(Relaxed) {
             return Err(ApiError::unavailable("starting: the configuration is not loaded"));
         }
-        let place = self.state.enter(self.config.max_in_flight);
-        if place.is_none() && !redirects {
-            self.telemetry.append_failed("in_flight");
-            return Err(ApiError::unavailable("too many requests are waiting"));
-        }
         let body = match limit {
             0 => Bytes::new(),
-            limit => body::read(body, limit, self.config.body_timeout).await?,
+            limit => body::read(request.body_mut(), limit, self.config.body_timeout).await?,
         };
-        // Request and records end before the wait begins: what waits is small.
-        let (response, first, rest) = {
-            let Accepted { records, response } = self.handle(&parts, &body, peer)?;
-            drop((parts, body));
-            let mut deliveries = records.iter().map(|record| match place {
-                Some(_) => self.journal.send(record),
-                None => Err(AppendError::InFlight),
-            });
-            let first = deliveries.next();
-            (to_http(response), first, deliveries.collect::<Vec<_>>())
-        };
-        for delivery in first.into_iter().chain(rest) {
-            if let Err(error) = self.acknowledged(delivery, redirects).await {
-                self.telemetry.append_failed(error.reason());
-                tracing::debug!(%error, "a record was not acknowledged");
-                if !redirects {
-                    return Err(ApiError::unavailable("kafka did not acknowledge in time"));
-                }
-                self.telemetry.unacknowledged_clicks.increment(1);
-            }
-        }
-        Ok(response)
+        self.handle(request, &body, peer, placed)
     }
 
-    async fn acknowledged(
-        &self,
-        delivery: Result<Delivery, AppendError>,
-        redirects: bool,
-    ) -> Result<(), AppendError> {
-        let acknowledged = delivery?.acknowledged();
+    async fn settle(&self, sent: Sent, redirects: bool) -> Result<(), ApiError> {
+        let Err(error) = self.acknowledged(sent, redirects).await else {
+            return Ok(());
+        };
+        self.telemetry.append_failed(error.reason());
+        tracing::debug!(%error, "a record was not acknowledged");
+        if !redirects {
+            return Err(ApiError::unavailable("kafka did not acknowledge in time"));
+        }
+        self.telemetry.unacknowledged_clicks.increment(1);
+        Ok(())
+    }
+
+    async fn acknowledged(&self, sent: Sent, redirects: bool) -> Result<(), AppendError> {
+        let acknowledged = sent?.acknowledged();
         if !redirects {
             return acknowledged.await;
         }
@@ -187,14 +153,22 @@ impl Edge {
         }
     }
 
-    fn handle(&self, parts: &Parts, body: &[u8], peer: SocketAddr) -> Result<Accepted, ApiError> {
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    // The answer, and its record on the way. The record lives from the request and the directory's lock, so
+    // it is sent here; sending does not wait.
+    fn handle(
+        &self,
+        sent: &Request<Incoming>,
+        body: &[u8],
+        peer: SocketAddr,
+        placed: bool,
+    ) -> Result<(Answer, Option<Sent>), ApiError> {
+        let header = |name: &str| sent.headers().get(name).and_then(|value| value.to_str().ok());
         let secrets = |workspace: &str| self.secrets.of(workspace);
         let request = requests::Request {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: parts.uri.query(),
-            host: header("host").or(parts.uri.host()).unwrap_or_default(),
+            method: sent.method().as_str(),
+            path: sent.uri().path(),
+            query: sent.uri().query(),
+            host: header("host").or(sent.uri().host()).unwrap_or_default(),
             header: &header,
             body,
             remote_ip: Some(self.visitor_address(peer.ip(), header("x-forwarded-for"))),
@@ -206,7 +180,17 @@ impl Edge {
             signature: Signature::Secrets(&secrets),
             visitor_secret: self.config.visitor_secret.as_deref().unwrap_or_default(),
         };
-        requests::handle(&request, &self.state.directory(), &call)
+        let directory = self.state.directory();
+        let Accepted { record, response } = requests::handle(&request, &directory, &call)?;
+        let delivery = record.map(|record| {
+            if placed {
+                self.journal.send(&record)
+            } else {
+                Err(AppendError::InFlight)
+            }
+        });
+        drop(directory);
+        Ok((to_http(response), delivery))
     }
 
     // The last address of the list is the one that our own proxy saw.
@@ -222,8 +206,8 @@ impl Edge {
     }
 }
 
-fn to_http(response: requests::Response) -> Response {
-    let mut http = Response::new(Body::from(response.body));
+fn to_http(response: requests::Response) -> Answer {
+    let mut http = Response::new(Full::from(response.body));
     *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = http.headers_mut();
     headers.reserve(response.headers.len());

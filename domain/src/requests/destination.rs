@@ -4,16 +4,17 @@ use std::borrow::Cow;
 
 /// The five campaign parameters of a URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Utm {
-    pub source: String,
-    pub medium: String,
-    pub campaign: String,
-    pub term: String,
-    pub content: String,
+#[expect(missing_docs, reason = "utm_ and the name")]
+pub struct Utm<'a> {
+    pub source: Cow<'a, str>,
+    pub medium: Cow<'a, str>,
+    pub campaign: Cow<'a, str>,
+    pub term: Cow<'a, str>,
+    pub content: Cow<'a, str>,
 }
 
-impl Utm {
-    pub(super) fn of(url: &str) -> Self {
+impl<'a> Utm<'a> {
+    pub(super) fn of(url: &'a str) -> Self {
         let mut utm = Utm::default();
         if !url.contains("utm_") {
             return utm;
@@ -28,10 +29,21 @@ impl Utm {
                 _ => continue,
             };
             if slot.is_empty() {
-                *slot = decode(value, true).into_owned();
+                *slot = decode(value, true);
             }
         }
         utm
+    }
+
+    pub(super) fn into_owned(self) -> Utm<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Utm {
+            source: owned(self.source),
+            medium: owned(self.medium),
+            campaign: owned(self.campaign),
+            term: owned(self.term),
+            content: owned(self.content),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! Invariant: an object belongs to the workspace that declared it. A domain that workspaces list serves
 //! their links only, and a domain with key that one workspace holds is not taken over by another.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::de::DeserializeOwned;
 use tributary_avro::Config;
 
-use super::destination::{Utm, without_port};
+use super::destination::without_port;
+use super::target::Target;
 use crate::rules::{KeyKind, Link, Partner, ProgramFile, Workspace};
 
 const BUCKETS: usize = 256;
@@ -89,15 +91,6 @@ struct Place {
     keys: Vec<[u8; 32]>,
 }
 
-/// A link as declared.
-pub(super) struct Target {
-    pub workspace: String,
-    pub id: String,
-    pub link: Link,
-    pub utm: Utm,
-    at: i64,
-}
-
 /// A link with what is in force for it.
 pub(super) struct Resolved<'d> {
     pub target: &'d Target,
@@ -143,7 +136,7 @@ impl Directory {
                     )
                 }
             };
-            directory.put_link(&workspace.id, &id, link.clone(), 0);
+            directory.put_link(&workspace.id, &id, link, 0);
         }
         directory
     }
@@ -158,7 +151,7 @@ impl Directory {
             "workspace" => self.put_workspace(&config.workspace, document(config)?),
             "program" => self.put_program(&config.workspace, &config.id),
             "partner" => self.put_partner(&config.workspace, &config.id, document(config)?),
-            "link" => self.put_link(&config.workspace, &config.id, document(config)?, config.at),
+            "link" => self.put_link(&config.workspace, &config.id, &document(config)?, config.at),
             _ => {}
         }
         Ok(())
@@ -195,46 +188,41 @@ impl Directory {
 
     /// The link that a host and key lead to.
     pub(super) fn link(&self, host: &str, key: &str) -> Option<Resolved<'_>> {
-        let mut slot = host_key(host);
-        let owners = self.owners.get(&slot);
+        let host = host_key(host);
+        let owners = self.owners.get(&*host);
         // Links without domain of the workspaces whose first domain this is.
         for owner in owners.into_iter().flatten() {
             if let Some(place) = self.workspaces.get(owner)
-                && place.first_domain == slot
+                && place.first_domain == host
                 && let Some(target) = self.links.get(&default_slot(owner, key))
             {
                 return Some(self.resolve(target, place));
             }
         }
-        slot.push('/');
-        slot.push_str(key);
-        let target = self.links.get(&slot)?;
-        if owners.is_some_and(|owners| !owners.contains(&target.workspace)) {
+        let target = self.links.get(&format!("{host}/{key}"))?;
+        if owners.is_some_and(|owners| !owners.iter().any(|owner| owner == target.workspace())) {
             return None;
         }
-        Some(self.resolve(target, self.workspaces.get(&target.workspace)?))
+        Some(self.resolve(target, self.workspaces.get(target.workspace())?))
     }
 
     fn resolve<'d>(&'d self, target: &'d Target, place: &'d Place) -> Resolved<'d> {
         let settings = &place.settings;
-        let partner = match target.link.partner.as_str() {
+        let partner = match target.partner() {
             "" => None,
             id => self
                 .partners
-                .get(&pair(&target.workspace, id))
+                .get(&pair(target.workspace(), id))
                 .map(|partner| &**partner),
         };
-        let only_program = || match self.programs.get(&target.workspace).map(Vec::as_slice) {
+        let only_program = || match self.programs.get(target.workspace()).map(Vec::as_slice) {
             Some([only]) => only.as_str(),
             _ => "",
         };
-        let program = [
-            target.link.program.as_str(),
-            partner.map_or("", |p| p.program.as_str()),
-        ];
+        let program = [target.program(), partner.map_or("", |p| p.program.as_str())];
         Resolved {
             target,
-            domain: match target.link.domain.as_str() {
+            domain: match target.domain() {
                 "" => settings.domains.first().map_or("", String::as_str),
                 domain => domain,
             },
@@ -251,7 +239,10 @@ impl Directory {
         self.remove_workspace(id);
         let owners = Arc::make_mut(&mut self.owners);
         for domain in &settings.domains {
-            owners.entry(host_key(domain)).or_default().push(id.to_owned());
+            owners
+                .entry(host_key(domain).into_owned())
+                .or_default()
+                .push(id.to_owned());
         }
         let keys = Arc::make_mut(&mut self.keys);
         let mut hashes = Vec::new();
@@ -270,7 +261,10 @@ impl Directory {
             }
         }
         let place = Arc::new(Place {
-            first_domain: settings.domains.first().map(|d| host_key(d)).unwrap_or_default(),
+            first_domain: settings
+                .domains
+                .first()
+                .map_or_else(String::new, |domain| host_key(domain).into_owned()),
             settings,
             keys: hashes,
         });
@@ -288,10 +282,10 @@ impl Directory {
         let owners = Arc::make_mut(&mut self.owners);
         for domain in &place.settings.domains {
             let domain = host_key(domain);
-            if let Some(ids) = owners.get_mut(&domain) {
+            if let Some(ids) = owners.get_mut(&*domain) {
                 ids.retain(|other| other != id);
                 if ids.is_empty() {
-                    owners.remove(&domain);
+                    owners.remove(&*domain);
                 }
             }
         }
@@ -309,25 +303,19 @@ impl Directory {
         self.partners.put(pair(workspace, id), Arc::new(partner));
     }
 
-    fn put_link(&mut self, workspace: &str, id: &str, link: Link, at: i64) {
+    fn put_link(&mut self, workspace: &str, id: &str, link: &Link, at: i64) {
         self.remove_link(workspace, id);
         let slot = match link.domain.as_str() {
             "" => default_slot(workspace, &link.key),
             domain => format!("{}/{}", host_key(domain), link.key),
         };
         if let Some(held) = self.links.get(&slot)
-            && held.workspace != workspace
+            && held.workspace() != workspace
             && held.at <= at
         {
             return;
         }
-        let target = Target {
-            workspace: workspace.to_owned(),
-            id: id.to_owned(),
-            utm: Utm::of(&link.url),
-            link,
-            at,
-        };
+        let target = Target::new(workspace, id, link, at);
         self.places_of_links.put(pair(workspace, id), slot.clone());
         self.links.put(slot, Arc::new(target));
     }
@@ -337,7 +325,7 @@ impl Directory {
             && self
                 .links
                 .get(&slot)
-                .is_some_and(|held| held.workspace == workspace && held.id == id)
+                .is_some_and(|held| held.workspace() == workspace && held.id() == id)
         {
             self.links.remove(&slot);
         }
@@ -370,11 +358,11 @@ fn default_slot(workspace: &str, key: &str) -> String {
     slot
 }
 
-fn host_key(host: &str) -> String {
+fn host_key(host: &str) -> Cow<'_, str> {
     let host = without_port(host);
-    // Room for the key that a link's slot has after the host.
-    let mut out = String::with_capacity(host.len() + 32);
-    out.push_str(host);
-    out.make_ascii_lowercase();
-    out
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
 }

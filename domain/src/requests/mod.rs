@@ -1,11 +1,11 @@
-//! Requests: what the edge takes, as a function from a request to records and an answer.
+//! Requests: what the edge takes, as a function from a request to a record and an answer.
 //!
 //! ```text
-//!   Request + Directory + Call {at, random} ──► handle ──► Accepted {records, response} | ApiError
+//!   Request + Directory + Call {at, random} ──► handle ──► Accepted {record, response} | ApiError
 //! ```
 //!
 //! The edge calls it with what came over HTTP, `simulate` with lines of a file. No IO, no clock, no
-//! randomness. Invariant: what is refused has no record, and the records of an accepted request must be
+//! randomness. Invariant: what is refused has no record, and the record of an accepted request must be
 //! durable before its response is given.
 
 mod access;
@@ -15,9 +15,11 @@ mod destination;
 mod directory;
 mod error;
 mod fields;
+mod new_click;
 mod redirect;
 mod signature;
 mod stripe;
+mod target;
 mod track;
 
 #[cfg(test)]
@@ -26,10 +28,12 @@ mod tests;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tributary_avro::{Click, StripeEvent, Track};
+use tributary_avro::{StripeEvent, Track};
 
+pub use destination::Utm;
 pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, Code};
+pub use new_click::NewClick;
 pub use signature::{SignatureError, TOLERANCE_SECONDS, sign, verify_signature};
 
 /// Largest body of a tracking call.
@@ -77,13 +81,9 @@ pub enum Signature<'a> {
 
 /// What must be acknowledged before the answer is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the largest variant is nearly every record: a box would cost each click an allocation"
-)]
-pub enum Record {
+pub enum Record<'r> {
     /// For topic clicks.
-    Click(Click),
+    Click(NewClick<'r>),
     /// For topic tracks.
     Track(Track),
     /// For topic stripe.events.
@@ -92,9 +92,9 @@ pub enum Record {
 
 /// A request that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
+pub struct Accepted<'r> {
     /// Durable first.
-    pub records: Vec<Record>,
+    pub record: Option<Record<'r>>,
     /// Then given.
     pub response: Response,
 }
@@ -220,8 +220,12 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Records and answer of a request.
-pub fn handle(request: &Request<'_>, directory: &Directory, call: &Call<'_>) -> Result<Accepted, ApiError> {
+/// Record and answer of a request.
+pub fn handle<'r>(
+    request: &Request<'r>,
+    directory: &'r Directory,
+    call: &Call<'_>,
+) -> Result<Accepted<'r>, ApiError> {
     let route = Route::of(request.method, request.path)?;
     let limit = route.body_limit();
     if limit > 0 && request.body.len() > limit {
@@ -234,7 +238,7 @@ pub fn handle(request: &Request<'_>, directory: &Directory, call: &Call<'_>) -> 
         Route::TrackSale => track::sale(request, directory, call),
         Route::StripeWebhook(workspace) => stripe::relay(workspace, request, directory, call),
         Route::Preflight => Ok(Accepted {
-            records: Vec::new(),
+            record: None,
             response: Response::preflight(),
         }),
     }

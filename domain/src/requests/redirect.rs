@@ -1,19 +1,17 @@
 //! `GET|HEAD /{key}`: the click is recorded and the visitor sent on with its click ID.
 
-use tributary_avro::Click;
-
 use super::destination::{decode, parameters, with_parameters};
 use super::{Accepted, ApiError, Call, Code, Directory, Header, Record, Request, Response, click};
 use crate::click_id;
 
 const COOKIE_SECONDS: u32 = 90 * 86_400;
 
-pub(super) fn follow(
+pub(super) fn follow<'r>(
     key: &str,
-    request: &Request<'_>,
-    directory: &Directory,
+    request: &Request<'r>,
+    directory: &'r Directory,
     call: &Call<'_>,
-) -> Result<Accepted, ApiError> {
+) -> Result<Accepted<'r>, ApiError> {
     let key = decode(key, false);
     let link = directory
         .link(request.host, &key)
@@ -21,10 +19,10 @@ pub(super) fn follow(
     let id = click_id::new(call.at, call.random);
     let reference = format!("dub_id_{id}");
     let mut added = vec![("dub_id", id.as_str())];
-    if link.target.link.client_reference_id {
+    if link.target.client_reference_id {
         added.push(("client_reference_id", reference.as_str()));
     }
-    let location = with_parameters(&link.target.link.url, &added);
+    let location = with_parameters(link.target.url(), &added);
     let headers = vec![
         ("location", location.into()),
         cookie(&id, request),
@@ -32,15 +30,15 @@ pub(super) fn follow(
         ("cache-control", "no-store".into()),
         ("referrer-policy", "no-referrer-when-downgrade".into()),
     ];
-    let mut click: Click = click::record(id, &link, request, call);
+    let mut click = click::record(id.into(), &link, request, call);
     let qr = parameters(request.query.unwrap_or_default()).any(|pair| pair == ("qr", "1"));
-    if qr { "qr" } else { "link" }.clone_into(&mut click.trigger);
+    click.trigger = if qr { "qr" } else { "link" };
     if click.bot.is_empty() && (request.header)("user-agent").is_none_or(str::is_empty) {
-        "list".clone_into(&mut click.bot);
+        click.bot = "list";
     }
-    click::set_referer(&mut click, (request.header)("referer").unwrap_or_default());
+    click::set_referer(&mut click, (request.header)("referer").unwrap_or_default().into());
     Ok(Accepted {
-        records: vec![Record::Click(click)],
+        record: Some(Record::Click(click)),
         response: Response {
             status: 302,
             headers,

@@ -29,7 +29,7 @@ pub(super) fn relay(
     request: &Request<'_>,
     directory: &Directory,
     call: &Call<'_>,
-) -> Result<Accepted, ApiError> {
+) -> Result<Accepted<'static>, ApiError> {
     if !directory.has_workspace(workspace) {
         return Err(ApiError::new(
             Code::NotFound,
@@ -39,7 +39,7 @@ pub(super) fn relay(
     check(workspace, request, call).map_err(|e| ApiError::new(Code::BadRequest, e.to_string()))?;
     let record = event(workspace, request.body, call.at)?;
     Ok(Accepted {
-        records: vec![Record::StripeEvent(record)],
+        record: Some(Record::StripeEvent(record)),
         response: Response::json(200, r#"{"received":true}"#.to_owned()),
     })
 }

@@ -16,7 +16,7 @@ pub(super) fn lead(
     request: &Request<'_>,
     directory: &Directory,
     call: &Call<'_>,
-) -> Result<Accepted, ApiError> {
+) -> Result<Accepted<'static>, ApiError> {
     let key = access::secret(request, directory)?;
     let fields = Fields::parse(request.body)?;
     if fields.get("clickId").is_none() {
@@ -56,7 +56,7 @@ pub(super) fn sale(
     request: &Request<'_>,
     directory: &Directory,
     call: &Call<'_>,
-) -> Result<Accepted, ApiError> {
+) -> Result<Accepted<'static>, ApiError> {
     let key = access::secret(request, directory)?;
     let fields = Fields::parse(request.body)?;
     let amount = fields
@@ -104,9 +104,9 @@ pub(super) fn sale(
     Ok(accepted(track, &answer))
 }
 
-fn accepted(track: Track, answer: &Value) -> Accepted {
+fn accepted(track: Track, answer: &Value) -> Accepted<'static> {
     Accepted {
-        records: vec![Record::Track(track)],
+        record: Some(Record::Track(track)),
         response: Response::json(200, answer.to_string()),
     }
 }

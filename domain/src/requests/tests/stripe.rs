@@ -12,8 +12,8 @@ fn sent(body: impl Into<Vec<u8>>) -> Sent<'static> {
 }
 
 fn event(accepted: &Accepted) -> &StripeEvent {
-    match accepted.records.as_slice() {
-        [Record::StripeEvent(event)] => event,
+    match &accepted.record {
+        Some(Owned::Event(event)) => event,
         other => panic!("one event expected, not {other:?}"),
     }
 }
