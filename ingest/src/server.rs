@@ -104,3 +104,73 @@ async fn converse(
         tracing::debug!(%peer, %error, "a connection broke");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::oneshot;
+    use tributary_avro::Encoder;
+
+    use super::*;
+    use crate::config::IngestConfig;
+    use crate::journal::{Encoders, Journal};
+
+    fn edge() -> Arc<Edge> {
+        // Nobody listens there: what is asked needs no broker.
+        let config = IngestConfig::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:1");
+        let encoders = Encoders {
+            click: Encoder::new(1).unwrap(),
+            track: Encoder::new(2).unwrap(),
+            stripe: Encoder::new(3).unwrap(),
+        };
+        Arc::new(Edge {
+            state: Arc::default(),
+            journal: Journal::new(&config, encoders).unwrap(),
+            secrets: crate::secrets::Secrets::new(None),
+            telemetry: crate::telemetry::Telemetry::new(),
+            clock: crate::clock::Clock::new().unwrap(),
+            render: Box::new(String::new),
+            config,
+        })
+    }
+
+    async fn ask(client: &mut TcpStream) -> String {
+        client
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"ok\n") {
+            assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0, "closed too soon");
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_shutdown_ends_idle_connections_and_the_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(serve(listener, edge(), async {
+            stopped.await.ok();
+        }));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        // Kept alive: the second request goes over the same connection.
+        for _ in 0..2 {
+            assert!(ask(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        }
+        stop.send(()).unwrap();
+        let wait = Duration::from_secs(5);
+        for connection in [&mut client, &mut silent] {
+            let mut rest = Vec::new();
+            let read = tokio::time::timeout(wait, connection.read_to_end(&mut rest)).await;
+            assert_eq!(read.expect("closed in time").unwrap_or(0), 0);
+        }
+        tokio::time::timeout(wait, serving)
+            .await
+            .expect("ended in time")
+            .unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
