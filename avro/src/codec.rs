@@ -1,17 +1,19 @@
 //! Confluent wire format over Avro datums: `00`, schema ID (big-endian u32), datum.
 //!
-//! It decodes with the writer's schema straight into the Rust type; fields that an older schema lacks
-//! take their serde default, which a test holds equal to the schema's. No IO: an unknown schema ID is
-//! an error that names it, so that the caller can fetch and `add` it.
+//! Records of today's schema are written and read field by field (see `datum`); those of another version are
+//! decoded with the writer's schema, and fields that it lacks take their serde default, which a test holds equal
+//! to the schema's. No IO: an unknown schema ID is an error that names it, so that the caller can fetch and `add`
+//! it.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::writer::datum::GenericDatumWriter;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::datum::{self, DatumError};
 use crate::topics::Record;
 
 const MAGIC: u8 = 0;
@@ -31,11 +33,14 @@ pub enum CodecError {
     Datum {
         /// Schema ID of the header.
         id: u32,
-        /// What the Avro library said.
+        /// What the decoder said.
         #[source]
-        source: Box<apache_avro::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The schema itself is not valid, or the value does not fit it.
+    /// The value is none of any schema.
+    #[error("avro: {0}")]
+    Value(#[from] DatumError),
+    /// The schema itself is not valid.
     #[error("avro: {0}")]
     Avro(#[from] Box<apache_avro::Error>),
 }
@@ -57,47 +62,58 @@ fn parse(json: &str) -> Result<&'static Schema, CodecError> {
 /// Writes records of one type under one schema ID.
 pub struct Encoder<T> {
     header: [u8; HEADER],
-    writer: GenericDatumWriter<'static>,
     record: PhantomData<fn(T)>,
 }
 
 impl<T: Record> Encoder<T> {
     /// An encoder for the type's schema, registered as `id`.
-    pub fn new(id: u32) -> Result<Self, CodecError> {
+    pub fn new(id: u32) -> Self {
         let [a, b, c, d] = id.to_be_bytes();
-        let writer = GenericDatumWriter::builder(parse(T::TOPIC.schema())?)
-            .validate(false)
-            .human_readable(false)
-            .build()
-            .map_err(Box::new)?;
-        Ok(Self {
+        Self {
             header: [MAGIC, a, b, c, d],
-            writer,
             record: PhantomData,
-        })
+        }
     }
 
     /// Frame and datum of a record.
     pub fn encode(&self, record: &T) -> Result<Vec<u8>, CodecError> {
+        self.encode_form(record)
+    }
+
+    /// As `encode`, for another form of the record: one that has the same fields in the same order, e.g. with
+    /// borrowed texts. Whoever makes such a type holds it equal with a test.
+    pub fn encode_form(&self, form: &impl Serialize) -> Result<Vec<u8>, CodecError> {
         let mut out = Vec::with_capacity(512);
         out.extend_from_slice(&self.header);
-        self.writer.write_ser(&mut out, record).map_err(Box::new)?;
+        datum::write(&mut out, form)?;
         Ok(out)
     }
 }
 
-/// Reads records of one type, whichever known schema wrote them.
-pub struct Decoder<T> {
-    readers: HashMap<u32, GenericDatumReader<'static>>,
-    record: PhantomData<fn() -> T>,
+enum Form<T> {
+    /// The type's own schema.
+    Own(fn(&mut &[u8]) -> Result<T, DatumError>),
+    /// Another version of it, or a part of it.
+    Other(Box<GenericDatumReader<'static>>),
 }
 
-impl<T: DeserializeOwned> Default for Decoder<T> {
+/// Reads records of one type, whichever known schema wrote them.
+pub struct Decoder<T> {
+    forms: HashMap<u32, Form<T>>,
+}
+
+impl<T> Default for Decoder<T> {
     fn default() -> Self {
         Self {
-            readers: HashMap::new(),
-            record: PhantomData,
+            forms: HashMap::new(),
         }
+    }
+}
+
+impl<T: Record> Decoder<T> {
+    /// Makes the type's own schema known under `id`.
+    pub fn add_own(&mut self, id: u32) {
+        self.forms.insert(id, Form::Own(|bytes| datum::read(bytes)));
     }
 }
 
@@ -108,27 +124,27 @@ impl<T: DeserializeOwned> Decoder<T> {
             .human_readable(false)
             .build()
             .map_err(Box::new)?;
-        self.readers.insert(id, reader);
+        self.forms.insert(id, Form::Other(Box::new(reader)));
         Ok(())
     }
 
     /// Whether `id` can be decoded.
     pub fn knows(&self, id: u32) -> bool {
-        self.readers.contains_key(&id)
+        self.forms.contains_key(&id)
     }
 
     /// The record in a framed value.
     pub fn decode(&self, value: &[u8]) -> Result<T, CodecError> {
         let id = schema_id(value)?;
-        let reader = self.readers.get(&id).ok_or(CodecError::UnknownSchema(id))?;
-        let mut datum = value.get(HEADER..).unwrap_or_default();
-        let record = reader
-            .read_deser(&mut datum)
-            .map_err(|source| CodecError::Datum {
-                id,
-                source: Box::new(source),
-            })?;
-        if datum.is_empty() {
+        let mut rest = value.get(HEADER..).unwrap_or_default();
+        let failed = |source| CodecError::Datum { id, source };
+        let record = match self.forms.get(&id).ok_or(CodecError::UnknownSchema(id))? {
+            Form::Own(read) => read(&mut rest).map_err(|error| failed(error.into()))?,
+            Form::Other(reader) => reader
+                .read_deser(&mut rest)
+                .map_err(|error| failed(error.into()))?,
+        };
+        if rest.is_empty() {
             Ok(record)
         } else {
             Err(CodecError::Frame("bytes after the datum"))
@@ -157,9 +173,9 @@ mod tests {
                 ..Default::default()
             })),
         };
-        let encoder = Encoder::<Fact>::new(7).unwrap();
+        let encoder = Encoder::<Fact>::new(7);
         let mut decoder = Decoder::<Fact>::default();
-        decoder.add(7, Fact::TOPIC.schema()).unwrap();
+        decoder.add_own(7);
         let bytes = encoder.encode(&fact).unwrap();
         assert_eq!(&bytes[..5], &[0, 0, 0, 0, 7]);
         assert_eq!(decoder.decode(&bytes).unwrap(), fact);
@@ -185,9 +201,7 @@ mod tests {
         let mut decoder = Decoder::<Conversion>::default();
         decoder.add(1, Conversion::TOPIC.schema()).unwrap();
         assert_eq!(
-            decoder
-                .decode(&Encoder::new(1).unwrap().encode(&row).unwrap())
-                .unwrap(),
+            decoder.decode(&Encoder::new(1).encode(&row).unwrap()).unwrap(),
             row
         );
         let click = Click {
@@ -198,9 +212,7 @@ mod tests {
         let mut decoder = Decoder::<Click>::default();
         decoder.add(1, Click::TOPIC.schema()).unwrap();
         assert_eq!(
-            decoder
-                .decode(&Encoder::new(1).unwrap().encode(&click).unwrap())
-                .unwrap(),
+            decoder.decode(&Encoder::new(1).encode(&click).unwrap()).unwrap(),
             click
         );
     }

@@ -14,6 +14,7 @@
 )]
 
 mod codec;
+mod datum;
 mod fact;
 mod inputs;
 mod ledger;
@@ -22,6 +23,7 @@ mod topics;
 use std::collections::BTreeMap;
 
 pub use codec::{CodecError, Decoder, Encoder, schema_id};
+pub use datum::DatumError;
 pub use fact::*;
 pub use inputs::*;
 pub use ledger::*;

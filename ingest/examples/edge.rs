@@ -26,9 +26,9 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     let encoders = Encoders {
-        click: Encoder::new(1)?,
-        track: Encoder::new(2)?,
-        stripe: Encoder::new(3)?,
+        click: Encoder::new(1),
+        track: Encoder::new(2),
+        stripe: Encoder::new(3),
     };
     let mut decoder = Decoder::<Config>::default();
     decoder.add(4, Topic::Config.schema())?;
@@ -48,7 +48,7 @@ async fn declare(bootstrap: &str, links: usize) -> anyhow::Result<()> {
     let producer: FutureProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .create()?;
-    let encoder = Encoder::<Config>::new(4)?;
+    let encoder = Encoder::<Config>::new(4);
     let send = |kind: &str, id: String, document: serde_json::Value| {
         let config = Config {
             workspace: "acme".into(),

@@ -19,7 +19,6 @@ use tributary_avro::{Click, CodecError, Encoder, StripeEvent, Topic, Track};
 use tributary_domain::requests::Record;
 use tributary_domain::tenant::Tenant;
 
-use crate::click_writer::ClickWriter;
 use crate::config::{IngestConfig, KafkaConfig};
 
 /// Encoders of what the edge writes; the caller knows their schema IDs.
@@ -92,7 +91,8 @@ impl ClientContext for Reports {
 
 pub(crate) struct Journal {
     producer: ThreadedProducer<Reports>,
-    clicks: ClickWriter,
+    click: Encoder<Click>,
+    clicks: String,
     track: Encoder<Track>,
     tracks: String,
     event: Encoder<StripeEvent>,
@@ -123,7 +123,8 @@ impl Journal {
         let producer = client.create_with_context(Reports).context("kafka producer")?;
         Ok(Self {
             producer,
-            clicks: ClickWriter::new(encoders.click, kafka.topic(Topic::Clicks))?,
+            click: encoders.click,
+            clicks: kafka.topic(Topic::Clicks),
             track: encoders.track,
             tracks: kafka.topic(Topic::Tracks),
             event: encoders.stripe,
@@ -135,9 +136,9 @@ impl Journal {
     pub(crate) fn send(&self, record: &Record<'_>) -> Result<Delivery, AppendError> {
         match record {
             Record::Click(click) => {
-                let value = self.clicks.encode(click)?;
+                let value = self.click.encode_form(click)?;
                 let headers = headers("click", click.workspace, click.mode);
-                self.produce(&self.clicks.topic, &click.id, &value, headers)
+                self.produce(&self.clicks, &click.id, &value, headers)
             }
             Record::Track(track) => {
                 let value = self.track.encode(track)?;

@@ -21,7 +21,6 @@
 )]
 
 mod body;
-mod click_writer;
 mod clock;
 mod config;
 mod feed;

@@ -119,9 +119,9 @@ mod tests {
         // Nobody listens there: what is asked needs no broker.
         let config = IngestConfig::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:1");
         let encoders = Encoders {
-            click: Encoder::new(1).unwrap(),
-            track: Encoder::new(2).unwrap(),
-            stripe: Encoder::new(3).unwrap(),
+            click: Encoder::new(1),
+            track: Encoder::new(2),
+            stripe: Encoder::new(3),
         };
         Arc::new(Edge {
             state: Arc::default(),

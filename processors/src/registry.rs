@@ -18,7 +18,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tributary_avro::{CodecError, Decoder, Encoder, Record, Topic};
 
@@ -150,19 +149,16 @@ impl Registry {
     /// # Errors
     /// As [`Registry::id`].
     pub async fn encoder<T: Record>(&self, topic: Topic) -> Result<Arc<Encoder<T>>, RegistryError> {
-        Ok(Arc::new(Encoder::new(self.id(topic).await?)?))
+        Ok(Arc::new(Encoder::new(self.id(topic).await?)))
     }
 
     /// A decoder for records of a topic, written under any schema that the registry knows.
     ///
     /// # Errors
     /// As [`Registry::id`].
-    pub async fn decoder<T: DeserializeOwned>(
-        &self,
-        topic: Topic,
-    ) -> Result<Arc<SchemaDecoder<T>>, RegistryError> {
+    pub async fn decoder<T: Record>(&self, topic: Topic) -> Result<Arc<SchemaDecoder<T>>, RegistryError> {
         let mut decoder = Decoder::default();
-        decoder.add(self.id(topic).await?, topic.schema())?;
+        decoder.add_own(self.id(topic).await?);
         Ok(Arc::new(SchemaDecoder::new(self.clone(), decoder)))
     }
 

@@ -124,7 +124,7 @@ async fn what_is_no_record_becomes_a_dead_letter_and_the_rest_goes_on() -> Resul
     world.create_topics(1).await?;
     let topic = world.topic(Topic::Clicks);
     let producer = world.producer()?;
-    let encoder = tributary_avro::Encoder::<Click>::new(id(Topic::Clicks))?;
+    let encoder = tributary_avro::Encoder::<Click>::new(id(Topic::Clicks));
     let good = encoder.encode(&click(1).1)?;
     let mut late = click(2).1;
     late.at = 99_999_999_999_999;

@@ -56,9 +56,9 @@ pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shu
         |error| anyhow!("the edge cannot start without its schemas: {error}; run `tributary init` first");
     let id = async |topic| registry.id(topic).await.map_err(own);
     let encoders = tributary_ingest::Encoders {
-        click: tributary_avro::Encoder::new(id(Topic::Clicks).await?)?,
-        track: tributary_avro::Encoder::new(id(Topic::Tracks).await?)?,
-        stripe: tributary_avro::Encoder::new(id(Topic::StripeEvents).await?)?,
+        click: tributary_avro::Encoder::new(id(Topic::Clicks).await?),
+        track: tributary_avro::Encoder::new(id(Topic::Tracks).await?),
+        stripe: tributary_avro::Encoder::new(id(Topic::StripeEvents).await?),
     };
     let decoder = registry.decoder::<Config>(Topic::Config).await?;
     let runtime = tokio::runtime::Handle::current();

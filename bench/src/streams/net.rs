@@ -209,7 +209,7 @@ mod tests {
         full.keys = vec!["k".into()];
         full.lines = vec![Default::default()];
         full.explanation = "why".into();
-        let bytes = Encoder::new(1).unwrap().encode(&full).unwrap();
+        let bytes = Encoder::new(1).encode(&full).unwrap();
         let entry = decoder.decode(&bytes).unwrap();
         assert_eq!(
             (entry.digest(), entry.op),

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 /// The five campaign parameters of a URL.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "utm_ and the name")]
 pub struct Utm<'a> {
     pub source: Cow<'a, str>,

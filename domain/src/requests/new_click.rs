@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use tributary_avro::Click;
 
 use super::destination::Utm;
 
-/// The fields of [`Click`]. A field added there stops the compilation here.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The fields of [`Click`] in their order, so that both have one datum. A field added there stops the compilation here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[expect(missing_docs, reason = "as in Click")]
 pub struct NewClick<'a> {
     pub id: Cow<'a, str>,
@@ -38,79 +39,6 @@ pub struct NewClick<'a> {
     pub visitor: Cow<'a, str>,
     pub duplicate_of: &'a str,
     pub received: i64,
-}
-
-impl<'a> From<&'a Click> for NewClick<'a> {
-    fn from(click: &'a Click) -> Self {
-        let Click {
-            id,
-            workspace,
-            mode,
-            at,
-            link_id,
-            domain,
-            key,
-            url,
-            partner_id,
-            program_id,
-            group_id,
-            trigger,
-            country,
-            region,
-            city,
-            continent,
-            device,
-            browser,
-            os,
-            referer,
-            referer_url,
-            utm_source,
-            utm_medium,
-            utm_campaign,
-            utm_term,
-            utm_content,
-            bot,
-            tracked,
-            visitor,
-            duplicate_of,
-            received,
-        } = click;
-        Self {
-            id: id.into(),
-            workspace,
-            mode,
-            at: *at,
-            link_id,
-            domain,
-            key,
-            url: url.into(),
-            partner_id,
-            program_id,
-            group_id,
-            trigger,
-            country,
-            region,
-            city,
-            continent,
-            device,
-            browser,
-            os,
-            referer: referer.into(),
-            referer_url: referer_url.into(),
-            utm: Utm {
-                source: utm_source.into(),
-                medium: utm_medium.into(),
-                campaign: utm_campaign.into(),
-                term: utm_term.into(),
-                content: utm_content.into(),
-            },
-            bot,
-            tracked: *tracked,
-            visitor: visitor.into(),
-            duplicate_of,
-            received: *received,
-        }
-    }
 }
 
 impl From<&NewClick<'_>> for Click {
@@ -148,5 +76,58 @@ impl From<&NewClick<'_>> for Click {
             duplicate_of: click.duplicate_of.to_owned(),
             received: click.received,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tributary_avro::Encoder;
+
+    use super::*;
+
+    // Each text differs, so that two fields in the wrong order do not go unseen.
+    #[test]
+    fn it_is_written_as_a_click_is() {
+        let texts: Vec<String> = (1..30).map(|n| "x".repeat(n * 5)).collect();
+        let mut texts = texts.iter();
+        let mut text = || texts.next().unwrap().as_str();
+        let click = NewClick {
+            id: text().into(),
+            workspace: text(),
+            mode: text(),
+            at: 1_760_000_000_123,
+            link_id: text(),
+            domain: text(),
+            key: text(),
+            url: text().into(),
+            partner_id: text(),
+            program_id: text(),
+            group_id: text(),
+            trigger: text(),
+            country: text(),
+            region: text(),
+            city: text(),
+            continent: text(),
+            device: text(),
+            browser: text(),
+            os: text(),
+            referer: text().into(),
+            referer_url: text().into(),
+            utm: Utm {
+                source: text().into(),
+                medium: text().into(),
+                campaign: text().into(),
+                term: text().into(),
+                content: text().into(),
+            },
+            bot: text(),
+            tracked: true,
+            visitor: text().into(),
+            duplicate_of: text(),
+            received: -1_760_000_000_456,
+        };
+        let encoder = Encoder::<Click>::new(7);
+        let written = encoder.encode_form(&click).unwrap();
+        assert_eq!(written, encoder.encode(&Click::from(&click)).unwrap());
     }
 }

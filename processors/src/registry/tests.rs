@@ -36,10 +36,7 @@ async fn works_from_the_cache_while_the_registry_is_away() {
     let decoder = registry.decoder::<Click>(Topic::Clicks).await.unwrap();
     assert_eq!(decoder.decode(&bytes).await.unwrap(), click);
     // An older ID, known to the cache only.
-    let older = tributary_avro::Encoder::<Click>::new(3)
-        .unwrap()
-        .encode(&click)
-        .unwrap();
+    let older = tributary_avro::Encoder::<Click>::new(3).encode(&click).unwrap();
     assert_eq!(decoder.decode(&older).await.unwrap(), click);
 
     let error = registry.encoder::<Config>(Topic::Config).await.err().unwrap();

@@ -131,7 +131,7 @@ impl DeadLetters {
 
     async fn make_encoder(&self) -> Result<Encoder<DeadLetter>, SinkError> {
         let id = self.schemas.id(Topic::DeadLetters).await?;
-        Encoder::new(id).map_err(|error| SinkError::Internal(error.to_string()))
+        Ok(Encoder::new(id))
     }
 
     async fn send_one(&self, encoder: &Encoder<DeadLetter>, record: &DeadLetter) -> Result<(), KafkaError> {

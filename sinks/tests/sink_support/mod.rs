@@ -136,7 +136,7 @@ impl World {
     /// Writes records and waits until Kafka has them.
     pub fn send<T: Record>(&self, topic: Topic, records: impl Iterator<Item = (Vec<u8>, T)>) -> Result<()> {
         let producer = self.producer()?;
-        let encoder = Encoder::<T>::new(id(topic))?;
+        let encoder = Encoder::<T>::new(id(topic));
         let name = self.topic(topic);
         for (key, record) in records {
             push(&producer, &name, None, &key, &encoder.encode(&record)?)?;

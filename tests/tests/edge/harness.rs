@@ -47,9 +47,9 @@ impl Edge {
         config.secrets_dir = Some(secrets.path().to_owned());
         adjust(&mut config);
         let encoders = Encoders {
-            click: Encoder::new(1)?,
-            track: Encoder::new(2)?,
-            stripe: Encoder::new(3)?,
+            click: Encoder::new(1),
+            track: Encoder::new(2),
+            stripe: Encoder::new(3),
         };
         let mut decoder = Decoder::<Config>::default();
         decoder.add(4, Topic::Config.schema())?;
@@ -186,7 +186,7 @@ async fn create_topics(bootstrap: &str, prefix: &str) -> Result<()> {
 
 async fn declare(bootstrap: &str, prefix: &str) -> Result<()> {
     let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
-    let encoder = Encoder::<Config>::new(4)?;
+    let encoder = Encoder::<Config>::new(4);
     let hash = |key: &str| hex::encode(Sha256::digest(key));
     let topic = format!("{prefix}{}", Topic::Config.name());
     let documents = [
