@@ -15,6 +15,8 @@ use crate::store::StoreError;
 
 /// Rule B3: an address named by more than so many distinct customers stops joining.
 const SHARED_ADDRESS: usize = 20;
+/// Cases that a click's record holds itself. More name it only if its URL was shared.
+const FEW_CASES: usize = 16;
 
 /// Where a fact was added.
 pub(super) enum Added {
@@ -55,13 +57,15 @@ fn add_to_object(
     for key in &keys.objects {
         numbers.extend(tables.node(key)?.map(|node| node.to));
     }
-    let mut found = Vec::new();
-    for number in numbers {
-        let object = tables.object(number)?;
-        if object.facts.iter().any(|f| f.id == fact.id) {
+    for number in &numbers {
+        let object = tables.object(*number)?;
+        if object.is_some_and(|object| object.facts.iter().any(|f| f.id == fact.id)) {
             return Ok(Added::Duplicate);
         }
-        found.push((number, object));
+    }
+    let mut found = Vec::new();
+    for number in numbers {
+        found.push((number, tables.take_object(number)?.unwrap_or_default()));
     }
     found.sort_by_key(|(number, object)| (std::cmp::Reverse(object.facts.len()), *number));
     let mut found = found.into_iter();
@@ -77,26 +81,31 @@ fn add_to_object(
     }
     let is_new = object.case == 0;
     object.facts.push(fact.clone());
-    if !is_new {
-        // Before the join, which may move it.
-        tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-    }
+    // Before the join, which may move it.
+    tables.put_object(number, object);
     let (case, mut record) = join_cases(tables, dirty, cases)?;
     if is_new {
-        record.objects += 1;
-        object.case = case;
-        tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
-        record
-            .members
-            .put(tables, Table::Members, pair(case, number).to_vec(), Vec::new());
+        adopt(tables, (case, &mut record), number)?;
     }
     for key in &keys.objects {
         tables.point(key, number)?;
     }
     name_case(tables, (case, &mut record), keys)?;
-    tables.put(Table::Cases, &case.to_be_bytes(), &record)?;
+    tables.put_case(case, record);
     dirty.object(tables.tenant, case, number);
     Ok(Added::Object(number))
+}
+
+/// Makes an object that is in no case one of this case, whose record is the caller's to write.
+fn adopt(tables: &mut Tables<'_>, (case, record): (u64, &mut Case), number: u64) -> Result<(), StoreError> {
+    record.objects += 1;
+    record
+        .members
+        .put(tables, Table::Members, pair(case, number).to_vec(), Vec::new());
+    let mut object = tables.take_object(number)?.unwrap_or_default();
+    object.case = case;
+    tables.put_object(number, object);
+    Ok(())
 }
 
 fn add_to_case(
@@ -107,20 +116,21 @@ fn add_to_case(
 ) -> Result<Added, StoreError> {
     let cases = case_numbers(tables, keys)?;
     for case in &cases {
-        if tables.case(*case)?.facts.iter().any(|f| f.id == fact.id) {
+        let record = tables.case(*case)?;
+        if record.is_some_and(|record| record.facts.iter().any(|f| f.id == fact.id)) {
             return Ok(Added::Duplicate);
         }
     }
     let (case, mut record) = join_cases(tables, dirty, cases)?;
     record.facts.push(fact.clone());
     name_case(tables, (case, &mut record), keys)?;
-    tables.put(Table::Cases, &case.to_be_bytes(), &record)?;
+    tables.put_case(case, record);
     dirty.case(tables.tenant, case);
     Ok(Added::Case)
 }
 
 /// The cases that the case keys of a fact lead to.
-fn case_numbers(tables: &Tables<'_>, keys: &Keys) -> Result<BTreeSet<u64>, StoreError> {
+fn case_numbers(tables: &mut Tables<'_>, keys: &Keys) -> Result<BTreeSet<u64>, StoreError> {
     let mut cases = BTreeSet::new();
     for key in &keys.case {
         cases.extend(
@@ -146,8 +156,42 @@ fn name_case(
         tables.point(key, case)?;
         record.keys.insert(key.clone());
     }
-    record.clicks.extend(keys.clicks.iter().cloned());
+    for id in &keys.clicks {
+        if record.clicks.insert(id.clone()) {
+            name_click(tables, id, case)?;
+        }
+    }
     Ok(())
+}
+
+/// Notes with a click that a case names it.
+fn name_click(tables: &mut Tables<'_>, id: &str, case: u64) -> Result<(), StoreError> {
+    let mut click = tables.take_click(id)?.unwrap_or_default();
+    click.cases.insert(case);
+    if click.many || click.cases.len() > FEW_CASES {
+        click.many = true;
+        for case in std::mem::take(&mut click.cases) {
+            tables.mark(Table::Refs, &reference_key(&click_reference(id), case));
+        }
+    }
+    tables.put_click(id, click);
+    Ok(())
+}
+
+/// Notes with a click that a case is no more.
+fn forget_click(tables: &mut Tables<'_>, id: &str, case: u64) -> Result<(), StoreError> {
+    let mut click = tables.take_click(id)?.unwrap_or_default();
+    click.cases.remove(&case);
+    if click.many {
+        tables.delete(Table::Refs, &reference_key(&click_reference(id), case));
+    }
+    tables.put_click(id, click);
+    Ok(())
+}
+
+/// The reference under which the cases of a click stand that has many.
+pub(super) fn click_reference(id: &str) -> String {
+    format!("click:{id}")
 }
 
 /// Moves facts and entries of one object into another. Its record is the caller's to write.
@@ -162,15 +206,16 @@ fn absorb(
             tables.point(&key, into)?;
         }
     }
-    let mut case = tables.case(absorbed.case)?;
-    for key in &absorbed.times {
-        case.times.remove(tables, Table::Times, key);
+    if let Some(mut case) = tables.take_case(absorbed.case)? {
+        for key in &absorbed.times {
+            case.times.remove(tables, Table::Times, key);
+        }
+        case.members
+            .remove(tables, Table::Members, &pair(absorbed.case, from));
+        case.objects = case.objects.saturating_sub(1);
+        tables.put_case(absorbed.case, case);
     }
-    case.members
-        .remove(tables, Table::Members, &pair(absorbed.case, from));
-    case.objects = case.objects.saturating_sub(1);
-    tables.put(Table::Cases, &absorbed.case.to_be_bytes(), &case)?;
-    tables.delete(Table::Objects, &from.to_be_bytes());
+    tables.delete_object(from);
     if let Some(marks) = dirty.cases.get_mut(&(tables.tenant, absorbed.case)) {
         marks.objects.remove(&from);
     }
@@ -188,7 +233,7 @@ fn join_cases(
 ) -> Result<(u64, Case), StoreError> {
     let mut records = Vec::new();
     for case in cases {
-        records.push((case, tables.case(case)?));
+        records.push((case, tables.take_case(case)?.unwrap_or_default()));
     }
     let weight = |case: &Case| case.objects + (case.keys.len() + case.facts.len()) as u64;
     records.sort_by_key(|(number, case)| (std::cmp::Reverse(weight(case)), *number));
@@ -216,13 +261,17 @@ fn move_case(
         tables.delete(Table::Refs, &reference_key(reference, from));
         tables.mark(Table::Refs, &reference_key(reference, into));
     }
+    for id in &case.clicks {
+        forget_click(tables, id, from)?;
+        name_click(tables, id, into)?;
+    }
     for number in members(tables, from, &case)? {
-        let mut object = tables.object(number)?;
+        let mut object = tables.take_object(number)?.unwrap_or_default();
         for key in std::mem::take(&mut object.times) {
             case.times.remove(tables, Table::Times, &key); // written again when it is settled, which it must be
         }
         object.case = into;
-        tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
+        tables.put_object(number, object);
         case.members.remove(tables, Table::Members, &pair(from, number));
         largest
             .members
@@ -234,7 +283,7 @@ fn move_case(
     largest.clicks.extend(case.clicks);
     largest.refs.extend(case.refs);
     largest.objects += case.objects;
-    tables.delete(Table::Cases, &from.to_be_bytes());
+    tables.delete_case(from);
     let marks = dirty.cases.remove(&(tenant, from)).unwrap_or_default();
     let target = dirty.case(tenant, into);
     target.objects.extend(marks.objects);
@@ -260,7 +309,7 @@ pub(super) fn members(tables: &Tables<'_>, number: u64, case: &Case) -> Result<V
 
 /// Notes who named an address; true if one customer too many just did.
 fn count_names(tables: &mut Tables<'_>, address: &str, keys: &Keys) -> Result<bool, StoreError> {
-    let Some(mut node) = tables.node(address)?.filter(|node| !node.stopped) else {
+    let Some(mut node) = tables.node(address)?.filter(|node| !node.stopped).cloned() else {
         return Ok(false);
     };
     let before = node.customers.len() + node.externals.len();
@@ -271,10 +320,11 @@ fn count_names(tables: &mut Tables<'_>, address: &str, keys: &Keys) -> Result<bo
             node.externals.insert(key.clone());
         }
     }
+    let too_many = node.customers.len() > SHARED_ADDRESS || node.externals.len() > SHARED_ADDRESS;
     if before != node.customers.len() + node.externals.len() {
-        tables.put(Table::Keys, address.as_bytes(), &node)?;
+        tables.put_node(address, node);
     }
-    Ok(node.customers.len() > SHARED_ADDRESS || node.externals.len() > SHARED_ADDRESS)
+    Ok(too_many)
 }
 
 /// Rule B3: the case that an address held together is built again from its facts, without the address.
@@ -284,15 +334,12 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
         return Ok(());
     };
     let old = node.to;
-    tables.put(
-        Table::Keys,
-        address.as_bytes(),
-        &Node {
-            stopped: true,
-            ..Node::default()
-        },
-    )?;
-    let mut case = tables.case(old)?;
+    let stopped = Node {
+        stopped: true,
+        ..Node::default()
+    };
+    tables.put_node(address, stopped);
+    let mut case = tables.take_case(old)?.unwrap_or_default();
     let objects = members(tables, old, &case)?;
     for key in case.keys.iter().filter(|key| *key != address) {
         tables.point(key, 0)?;
@@ -300,30 +347,29 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
     for reference in &case.refs {
         tables.delete(Table::Refs, &reference_key(reference, old));
     }
-    tables.delete(Table::Cases, &old.to_be_bytes());
+    for id in &case.clicks {
+        forget_click(tables, id, old)?;
+    }
+    tables.delete_case(old);
     dirty.cases.remove(&(tenant, old));
     for number in objects {
         case.members.remove(tables, Table::Members, &pair(old, number));
-        let mut object = tables.object(number)?;
+        let mut object = tables.take_object(number)?.unwrap_or_default();
         for key in std::mem::take(&mut object.times) {
             case.times.remove(tables, Table::Times, &key);
         }
         let all: Vec<Keys> = object.facts.iter().map(keys).collect();
+        tables.put_object(number, object);
         let mut cases = BTreeSet::new();
         for keys in &all {
             cases.extend(case_numbers(tables, keys)?);
         }
         let (into, mut record) = join_cases(tables, dirty, cases)?;
-        record.objects += 1;
+        adopt(tables, (into, &mut record), number)?;
         for keys in &all {
             name_case(tables, (into, &mut record), keys)?;
         }
-        record
-            .members
-            .put(tables, Table::Members, pair(into, number).to_vec(), Vec::new());
-        tables.put(Table::Cases, &into.to_be_bytes(), &record)?;
-        object.case = into;
-        tables.put(Table::Objects, &number.to_be_bytes(), &object)?;
+        tables.put_case(into, record);
         dirty.object(tenant, into, number);
     }
     for fact in &case.facts {

@@ -8,6 +8,7 @@
 //! Invariant: once nothing is dirty, the net ledger is a function of the set of facts applied.
 
 mod cases;
+mod cells;
 mod dirty;
 mod inline;
 mod keys;
@@ -15,13 +16,14 @@ mod settle;
 mod state;
 
 use rustc_hash::FxHashMap;
-use tributary_avro::{Body, ClickFact, Fact};
+use tributary_avro::{Body, Fact};
 
 pub use crate::ledger::Row;
 use crate::rules::Rules;
 use crate::store::{Store, StoreError};
 use crate::tenant::Tenant;
-use cases::Added;
+use cases::{Added, click_reference};
+use cells::Cells;
 use dirty::Dirty;
 pub use state::STATE_VERSION;
 use state::{Table, Tables, decode, encode, key, last_number};
@@ -58,9 +60,11 @@ struct Known {
 /// The engine over a store. After writes to the store were discarded it must be opened again.
 #[derive(Default)]
 pub struct Engine {
-    numbers: FxHashMap<String, u32>,
+    /// Workspace, mode, number.
+    numbers: FxHashMap<String, FxHashMap<String, u32>>,
     tenants: Vec<Known>,
     dirty: Dirty,
+    cells: Cells,
     checkpointed: bool,
 }
 
@@ -96,7 +100,8 @@ impl Engine {
                 tenant: Tenant::new(workspace, mode),
                 rules,
             });
-            engine.numbers.insert(name, number);
+            let modes = engine.numbers.entry(workspace.to_owned()).or_default();
+            modes.insert(mode.to_owned(), number);
         }
         if let Some(dirty) = store.get(DIRTY)? {
             engine.dirty = decode(&dirty)?;
@@ -113,15 +118,14 @@ impl Engine {
         }
         let mut tables = Tables {
             store,
+            cells: &mut self.cells,
             tenant: number,
         };
-        let (tenant, rules) = known(&self.tenants, number);
+        let (_, rules) = known(&self.tenants, number);
         let added = cases::add(&mut tables, &mut self.dirty, fact)?;
         Ok(match added {
             Added::Duplicate => Verdict::Duplicate,
-            Added::Object(object) if settle::waits(&tables, tenant, rules, object, &fact.body)? => {
-                Verdict::Held
-            }
+            Added::Object(object) if settle::waits(&mut tables, rules, object, &fact.body)? => Verdict::Held,
             Added::Object(_) | Added::Case => Verdict::Applied,
         })
     }
@@ -137,6 +141,7 @@ impl Engine {
                 let (tenant, rules) = known(&self.tenants, number);
                 let mut tables = Tables {
                     store: &mut *store,
+                    cells: &mut self.cells,
                     tenant: number,
                 };
                 let left = settle::settle_case(&mut tables, tenant, rules, case, marks, &mut settled.rows)?;
@@ -157,8 +162,10 @@ impl Engine {
         Ok(settled)
     }
 
-    /// Writes down what is dirty. `settle` does so itself; whoever commits a store after `apply` alone must.
+    /// Writes down the records in hand and what is dirty. `settle` does so itself; whoever commits a store after
+    /// `apply` alone must.
     pub fn checkpoint(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.cells.flush(store)?;
         self.dirty.compact(MOST_MARKS);
         if self.dirty.is_empty() {
             if !self.checkpointed {
@@ -178,49 +185,56 @@ impl Engine {
         let number = self.tenant(store, &workspace, &mode)?;
         let mut tables = Tables {
             store,
+            cells: &mut self.cells,
             tenant: number,
         };
         let anchor = keys::key_of_anchor(row.object());
-        let Some(node) = tables.node(&anchor)? else {
+        let found = tables.node(&anchor)?.map(|node| node.to);
+        let Some((found, mut object)) = found
+            .map(|found| Ok(tables.take_object(found)?.map(|object| (found, object))))
+            .transpose()?
+            .flatten()
+        else {
             let text = format!(
                 "ledger row {} is about {anchor}, of which no fact tells",
                 row.id()
             );
             return Err(StoreError(text.into()));
         };
-        let mut object = tables.object(node.to)?;
-        settle::take(&mut object, row);
-        tables.put(Table::Objects, &node.to.to_be_bytes(), &object)?;
-        self.dirty.object(number, object.case, node.to);
+        settle::take(&mut object, row)?;
+        self.dirty.object(number, object.case, found);
+        tables.put_object(found, object);
         Ok(())
     }
 
-    /// Every row that stands in the ledger, for audits.
+    /// Every row that stands in the ledger, for audits. To be asked after a settlement.
     pub fn standing(&self, store: &dyn Store) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         for (_, value) in store.scan(&[Table::Objects as u8], &[], usize::MAX)? {
             let object: state::Object = decode(&value)?;
-            rows.extend(object.emitted.into_iter().map(|e| e.row));
+            for emitted in &object.emitted {
+                rows.push(emitted.row()?);
+            }
         }
         Ok(rows)
     }
 
     /// The number of a tenant, given at its first fact.
     fn tenant(&mut self, store: &mut dyn Store, workspace: &str, mode: &str) -> Result<u32, StoreError> {
-        let tenant = Tenant::new(workspace, mode);
-        let name = tenant.key();
-        if let Some(number) = self.numbers.get(&name) {
+        if let Some(number) = self.numbers.get(workspace).and_then(|modes| modes.get(mode)) {
             return Ok(*number);
         }
+        let tenant = Tenant::new(workspace, mode);
         let number = u32::try_from(self.tenants.len()).map_err(|e| StoreError(Box::new(e)))?;
         let mut row = vec![Table::Tenants as u8];
-        row.extend_from_slice(name.as_bytes());
+        row.extend_from_slice(tenant.key().as_bytes());
         store.put(&row, encode(&number)?);
         self.tenants.push(Known {
             tenant,
             rules: Rules::default(),
         });
-        self.numbers.insert(name, number);
+        let modes = self.numbers.entry(workspace.to_owned()).or_default();
+        modes.insert(mode.to_owned(), number);
         Ok(number)
     }
 
@@ -228,23 +242,29 @@ impl Engine {
     fn reference(&mut self, store: &mut dyn Store, number: u32, fact: &Fact) -> Result<Verdict, StoreError> {
         let mut tables = Tables {
             store,
+            cells: &mut self.cells,
             tenant: number,
         };
         if let Body::Click(click) = &fact.body {
+            let id = click.click_id.as_str();
+            let mut record = tables.take_click(id)?.unwrap_or_default();
             // The least fact ID counts, should two clicks ever claim one ID: then order does not matter.
-            let known: Option<(String, ClickFact)> = tables.get(Table::Clicks, click.click_id.as_bytes())?;
-            if known.is_some_and(|(id, _)| id <= fact.id) {
+            if record.told.as_ref().is_some_and(|(told, _)| *told <= fact.id) {
+                tables.return_click(id, record);
                 return Ok(Verdict::Duplicate);
             }
-            tables.put(Table::Clicks, click.click_id.as_bytes(), &(&fact.id, click))?;
-            self.dirty.sweep(number, &format!("click:{}", click.click_id));
+            record.told = Some((fact.id.clone(), (**click).clone()));
+            if record.many {
+                self.dirty.sweep(number, &click_reference(id));
+            }
+            for case in &record.cases {
+                self.dirty.case(number, *case);
+            }
+            tables.put_click(id, record);
             return Ok(Verdict::Applied);
         }
-        if tables
-            .store
-            .get(&key(Table::Rules, number, fact.id.as_bytes()))?
-            .is_some()
-        {
+        let own = key(Table::Rules, number, fact.id.as_bytes());
+        if tables.store.get(&own)?.is_some() {
             return Ok(Verdict::Duplicate);
         }
         let Some(known) = self.tenants.get_mut(number as usize) else {
@@ -253,7 +273,7 @@ impl Engine {
         if !add_rule(&mut known.rules, fact) {
             return Ok(Verdict::Rejected("invalid_rule"));
         }
-        tables.put(Table::Rules, fact.id.as_bytes(), fact)?;
+        tables.store.put(&own, encode(fact)?);
         match &fact.body {
             Body::PromotionCode(code) => self
                 .dirty
@@ -281,8 +301,11 @@ impl Engine {
         let Some(((number, reference), from)) = self.dirty.sweeps.pop_first() else {
             return Ok(false);
         };
+        // A sweep over cases must find those that were never written.
+        self.cells.flush(store)?;
         let tables = Tables {
             store,
+            cells: &mut self.cells,
             tenant: number,
         };
         let (table, prefix) = match reference.as_str() {

@@ -6,16 +6,14 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{Hash, Hasher};
 
-use rustc_hash::FxHasher;
-use tributary_avro::{Body, ClickFact, Op};
+use tributary_avro::{Body, Op};
 
 use super::cases::{members, reference_key};
 use super::dirty::Marks;
 use super::keys::coupon_refs;
-use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, key};
-use crate::ledger::{Birth, CouponUse, Inputs, LeadKind, Row, Touches, View, entries, leads, resolve};
+use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, hash};
+use crate::ledger::{Birth, CouponUse, Inputs, LeadKind, Row, Told, Touches, View, entries, resolve};
 use crate::rules::Rules;
 use crate::store::StoreError;
 use crate::tenant::Tenant;
@@ -40,7 +38,7 @@ pub(super) fn settle_case(
     rows: &mut Vec<Row>,
 ) -> Result<BTreeSet<u64>, StoreError> {
     let mut left = BTreeSet::new();
-    let Some(mut case) = tables.get::<Case>(Table::Cases, &number.to_be_bytes())? else {
+    let Some(mut case) = tables.take_case(number)? else {
         return Ok(left);
     };
     // A rule can make a sale of what was none (bare payments), so that the index must follow before the view.
@@ -51,9 +49,10 @@ pub(super) fn settle_case(
     };
     let mut changed = BTreeMap::new();
     for object in touched {
-        if let Some(mut record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())? {
-            index(tables, tenant, rules, (number, &mut case), &mut record)?;
-            changed.insert(object, record);
+        if let Some(mut record) = tables.take_object(object)? {
+            let told = Told::of(&record.facts, rules);
+            index(tables, (number, &mut case), &mut record, &told)?;
+            changed.insert(object, (record, told, true));
         }
     }
     let view = view(tables, number, &case, rules)?;
@@ -61,34 +60,38 @@ pub(super) fn settle_case(
     if hash != case.view {
         for object in members(tables, number, &case)? {
             if let Entry::Vacant(slot) = changed.entry(object)
-                && let Some(record) = tables.get::<Object>(Table::Objects, &object.to_be_bytes())?
+                && let Some(record) = tables.take_object(object)?
             {
-                slot.insert(record);
+                let told = Told::of(&record.facts, rules);
+                slot.insert((record, told, false));
             }
         }
     }
-    let mut refs: BTreeSet<String> = case.clicks.iter().map(|id| format!("click:{id}")).collect();
-    let partners = view.touches.clicks.iter().map(|click| &click.partner_id);
-    refs.extend(partners.filter(|p| !p.is_empty()).map(|p| format!("partner:{p}")));
-    for (settled, (object, mut record)) in changed.into_iter().enumerate() {
+    let mut refs = BTreeSet::new();
+    for click in view
+        .touches
+        .clicks
+        .iter()
+        .filter(|click| !click.partner_id.is_empty())
+    {
+        refs.insert(format!("partner:{}", click.partner_id));
+    }
+    for (settled, (object, (mut record, told, indexed))) in changed.into_iter().enumerate() {
         if settled >= MOST_OBJECTS {
-            tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
+            tables.put_object(object, record);
             left.insert(object);
             continue;
         }
         let inputs = Inputs {
             tenant,
             facts: &record.facts,
+            told: &told,
             view: &view,
             rules,
         };
         let candidates = entries(&inputs);
-        let payment = inputs.payment();
-        for discount in payment
-            .discounts
-            .iter()
-            .chain(view.first_coupon.iter().flat_map(|used| &used.discounts))
-        {
+        let first_use = view.first_coupon.iter().flat_map(|used| &used.discounts);
+        for discount in told.payment.discounts.iter().chain(first_use) {
             let text = rules.code_of(&discount.promotion_code);
             refs.extend(coupon_refs(discount, text));
             let texts = [discount.code.as_str(), &discount.coupon, text.unwrap_or_default()];
@@ -98,76 +101,62 @@ pub(super) fn settle_case(
                     .map(|p| format!("partner:{p}")),
             );
         }
-        emit(&mut record, candidates, rows);
-        tables.put(Table::Objects, &object.to_be_bytes(), &record)?;
+        if emit(&mut record, candidates, rows)? || indexed {
+            tables.put_object(object, record);
+        } else {
+            tables.return_object(object, record);
+        }
     }
-    let indexed = !marks.objects.is_empty() || marks.all;
     let new_refs: Vec<String> = refs.difference(&case.refs).cloned().collect();
-    if indexed || case.view != hash || !new_refs.is_empty() {
+    if !marks.objects.is_empty() || marks.all || case.view != hash || !new_refs.is_empty() {
         for reference in &new_refs {
-            tables.store.put(
-                &key(Table::Refs, tables.tenant, &reference_key(reference, number)),
-                Vec::new(),
-            );
+            tables.mark(Table::Refs, &reference_key(reference, number));
         }
         case.refs.extend(new_refs);
         case.view = hash;
-        tables.put(Table::Cases, &number.to_be_bytes(), &case)?;
+        tables.put_case(number, case);
+    } else {
+        tables.return_case(number, case);
     }
     Ok(left)
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = FxHasher::default();
-    bytes.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Rewrites the entries of one object in the index by time.
 fn index(
     tables: &mut Tables<'_>,
-    tenant: &Tenant,
-    rules: &Rules,
     (number, case): (u64, &mut Case),
     record: &mut Object,
+    told: &Told,
 ) -> Result<(), StoreError> {
-    let empty = View::default();
-    let inputs = Inputs {
-        tenant,
-        facts: &record.facts,
-        view: &empty,
-        rules,
-    };
     let mut wanted: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    if let Some(lead) = leads(&record.facts) {
+    if let Some(lead) = &told.lead {
         let kind = match lead.kind {
             LeadKind::Tracked => TRACKED_LEAD,
             LeadKind::Customer => CUSTOMER_LEAD,
             LeadKind::Payment => PAYMENT_LEAD,
         };
-        let event = lead.event();
         let birth = Birth {
             at: lead.at,
-            anchor: lead.anchor,
-            event,
-            clicks: lead.clicks,
+            anchor: lead.anchor.clone(),
+            event: lead.event(),
+            clicks: lead.clicks.clone(),
         };
         wanted.push((time_key(number, kind, lead.at, &birth.anchor), encode(&birth)?));
     }
-    let payment = inputs.payment();
+    let payment = &told.payment;
     if let Ok(sale) = &payment.sale {
         let birth = Birth {
             at: sale.at,
             anchor: sale.anchor.clone(),
             event: String::new(),
-            clicks: payment.clicks,
+            clicks: payment.clicks.clone(),
         };
         wanted.push((time_key(number, SALE, sale.at, &sale.anchor), encode(&birth)?));
         if !payment.discounts.is_empty() {
             let used = CouponUse {
                 at: sale.at,
                 anchor: sale.anchor.clone(),
-                discounts: payment.discounts,
+                discounts: payment.discounts.clone(),
             };
             wanted.push((time_key(number, COUPON, sale.at, &sale.anchor), encode(&used)?));
         }
@@ -212,11 +201,11 @@ fn births(
 }
 
 /// What the entries of a case read of it.
-fn view(tables: &Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<View, StoreError> {
+fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<View, StoreError> {
     let mut touches = Touches::default();
     for id in &case.clicks {
-        match tables.get::<(String, ClickFact)>(Table::Clicks, id.as_bytes())? {
-            Some((_, click)) => touches.clicks.push(click),
+        match tables.click(id)?.and_then(|click| click.told.as_ref()) {
+            Some((_, click)) => touches.clicks.push(click.clone()),
             None => touches.missing.push(id.clone()),
         }
     }
@@ -280,68 +269,66 @@ fn customer(case: &Case) -> String {
     }
 }
 
-/// Gives the difference between what stands in the ledger and what should: retractions first.
-fn emit(record: &mut Object, candidates: Vec<Row>, rows: &mut Vec<Row>) {
+/// Gives the difference between what stands in the ledger and what should: retractions first. Says whether there
+/// is any.
+fn emit(record: &mut Object, candidates: Vec<Row>, rows: &mut Vec<Row>) -> Result<bool, StoreError> {
     let mut asserts = Vec::new();
     let mut kept = Vec::new();
+    let before = rows.len();
     let mut old: Vec<Emitted> = std::mem::take(&mut record.emitted);
     for mut row in candidates {
         let text = row.take_explanation();
         let explanation = hash(text.as_bytes());
-        let revision = match old.iter().position(|e| e.row.id() == row.id()) {
+        let bytes = encode(&row)?;
+        let revision = match old.iter().position(|e| e.id == row.id()) {
             Some(index) => {
                 let stands = old.swap_remove(index);
-                row.number(stands.row.revision());
-                if stands.explanation == explanation && stands.row == row {
+                if stands.explanation == explanation && stands.row == bytes {
                     kept.push(stands);
                     continue;
                 }
-                rows.push(stands.row.retraction());
-                row.revision() + 1
+                rows.push(stands.row()?.retraction());
+                stands.revision + 1
             }
             None => match record.retired.iter().position(|(id, _)| id == row.id()) {
                 Some(index) => record.retired.swap_remove(index).1 + 1,
                 None => 1,
             },
         };
-        row.number(revision);
         kept.push(Emitted {
-            row: row.clone(),
+            id: row.id().to_owned(),
+            revision,
             explanation,
+            row: bytes,
         });
+        row.number(revision);
         row.explain(text);
         asserts.push(row);
     }
     for gone in old {
-        record
-            .retired
-            .push((gone.row.id().to_owned(), gone.row.revision()));
-        rows.push(gone.row.retraction());
+        rows.push(gone.row()?.retraction());
+        record.retired.push((gone.id, gone.revision));
     }
     rows.extend(asserts);
-    kept.sort_by(|a, b| a.row.id().cmp(b.row.id()));
+    kept.sort_by(|a, b| a.id.cmp(&b.id));
     record.emitted = kept;
+    Ok(rows.len() > before)
 }
 
 /// Restore: takes a row of the ledger into what stands emitted.
-pub(super) fn take(record: &mut Object, row: &Row) {
-    record.emitted.retain(|e| e.row.id() != row.id());
+pub(super) fn take(record: &mut Object, row: &Row) -> Result<(), StoreError> {
+    record.emitted.retain(|e| e.id != row.id());
     record.retired.retain(|(id, _)| id != row.id());
     match row.op() {
-        Op::Assert => {
-            let explanation = hash(row.explanation().as_bytes());
-            let mut row = row.clone();
-            row.take_explanation();
-            record.emitted.push(Emitted { row, explanation });
-        }
+        Op::Assert => record.emitted.push(Emitted::new(row.clone())?),
         Op::Retract => record.retired.push((row.id().to_owned(), row.revision())),
     }
+    Ok(())
 }
 
 /// Whether a fact waits for another one, now that it is in its object.
 pub(super) fn waits(
-    tables: &Tables<'_>,
-    tenant: &Tenant,
+    tables: &mut Tables<'_>,
     rules: &Rules,
     object: u64,
     body: &Body,
@@ -351,23 +338,12 @@ pub(super) fn waits(
         | Body::Charge(_)
         | Body::PaymentIntent(_)
         | Body::InvoicePayment(_)
-        | Body::Command(_) => {
-            let record = tables.object(object)?;
-            let view = View::default();
-            Inputs {
-                tenant,
-                facts: &record.facts,
-                view: &view,
-                rules,
-            }
-            .payment()
-            .sale
-            .is_err()
-        }
+        | Body::Command(_) => tables
+            .object(object)?
+            .is_none_or(|record| Told::of(&record.facts, rules).payment.sale.is_err()),
         Body::Lead(lead) if !lead.click_id.is_empty() => tables
-            .store
-            .get(&key(Table::Clicks, tables.tenant, lead.click_id.as_bytes()))?
-            .is_none(),
+            .click(&lead.click_id)?
+            .is_none_or(|click| click.told.is_none()),
         _ => false,
     })
 }

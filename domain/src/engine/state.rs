@@ -1,20 +1,23 @@
-//! What stands in the store: objects, cases, key nodes, indexes, rules. Values are postcard.
+//! What stands in the store: objects, cases, key nodes, clicks, indexes, rules. Values are postcard.
 //!
 //! Layout: one byte for the table, four for the tenant, then the table's own key, big-endian so that
 //! byte order is numeric order. The state can always be rebuilt from the facts and the ledger.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 
+use rustc_hash::FxHasher;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tributary_avro::Fact;
+use tributary_avro::{ClickFact, Fact};
 
+use super::cells::Cells;
 use super::inline::Inline;
 use crate::ledger::Row;
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// Tables, by the first byte of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub enum Table {
     Times = b'T',
     /// Reference to the cases that read it.
     Refs = b'X',
-    /// Click facts by click ID.
+    /// Clicks by ID, with the cases that name them.
     Clicks = b'L',
     /// Rule and promotion code facts.
     Rules = b'R',
@@ -60,12 +63,58 @@ pub struct Object {
 }
 
 /// An entry as it stands in the ledger.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Emitted {
-    /// The asserted row without its explanation.
-    pub row: Row,
+    /// Entry ID.
+    pub id: String,
+    /// Revision of the asserted row.
+    pub revision: i64,
     /// Hash of the explanation.
     pub explanation: u64,
+    /// The asserted row, encoded without revision and explanation: compared with what should stand, and decoded
+    /// only to be taken back.
+    #[serde(with = "serde_bytes")]
+    pub row: Vec<u8>,
+}
+
+impl Emitted {
+    /// What is remembered of a row.
+    pub fn new(mut row: Row) -> Result<Self, StoreError> {
+        let explanation = hash(row.take_explanation().as_bytes());
+        let revision = row.revision();
+        row.number(0);
+        Ok(Self {
+            id: row.id().to_owned(),
+            revision,
+            explanation,
+            row: encode(&row)?,
+        })
+    }
+
+    /// The row, without its explanation.
+    pub fn row(&self) -> Result<Row, StoreError> {
+        let mut row: Row = decode(&self.row)?;
+        row.number(self.revision);
+        Ok(row)
+    }
+}
+
+/// A hash for comparing with itself only.
+pub fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A click, and who names it: the claim may come first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClickRecord {
+    /// The click and the ID of its fact: the least one, should two ever claim one click ID.
+    pub told: Option<(String, ClickFact)>,
+    /// Cases that name it, while they are few.
+    pub cases: BTreeSet<u64>,
+    /// They are many: they stand in [`Table::Refs`].
+    pub many: bool,
 }
 
 /// A customer: identity, statements about the customer itself, and what it refers to.
@@ -106,6 +155,8 @@ pub struct Node {
 pub struct Tables<'a> {
     /// The store.
     pub store: &'a mut dyn Store,
+    /// Records in hand.
+    pub(super) cells: &'a mut Cells,
     /// Tenant number.
     pub tenant: u32,
 }
@@ -140,22 +191,24 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError>
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_stdvec(value).map_err(|e| StoreError(Box::new(e)))
+    let out = Vec::with_capacity(512);
+    postcard::to_extend(value, out).map_err(|e| StoreError(Box::new(e)))
 }
 
 impl Tables<'_> {
-    /// The record under a key.
-    pub fn get<T: DeserializeOwned>(&self, table: Table, rest: &[u8]) -> Result<Option<T>, StoreError> {
-        self.store
-            .get(&key(table, self.tenant, rest))?
-            .map(|bytes| decode(&bytes))
-            .transpose()
+    fn key(&self, table: Table, rest: &[u8]) -> Vec<u8> {
+        key(table, self.tenant, rest)
     }
 
-    /// Sets the record under a key.
-    pub fn put<T: Serialize>(&mut self, table: Table, rest: &[u8], value: &T) -> Result<(), StoreError> {
-        self.store.put(&key(table, self.tenant, rest), encode(value)?);
-        Ok(())
+    fn numbered(&self, table: Table, number: u64) -> [u8; 13] {
+        let mut key = [0; 13];
+        let (front, back) = key.split_at_mut(5);
+        if let Some((first, tenant)) = front.split_first_mut() {
+            *first = table as u8;
+            tenant.copy_from_slice(&self.tenant.to_be_bytes());
+        }
+        back.copy_from_slice(&number.to_be_bytes());
+        key
     }
 
     /// Sets a key to bytes.
@@ -199,35 +252,119 @@ impl Tables<'_> {
 
     /// A number that no object or case has.
     pub fn number(&mut self) -> Result<u64, StoreError> {
-        let next = self.get::<u64>(Table::Counter, &[])?.unwrap_or(0) + 1;
-        self.put(Table::Counter, &[], &next)?;
+        let key = self.key(Table::Counter, &[]);
+        let counters = &mut self.cells.counters;
+        let next = counters.peek(self.store, &key)?.copied().unwrap_or(0) + 1;
+        counters.put(&key, next);
         Ok(next)
     }
 
-    /// An object record.
-    pub fn object(&self, number: u64) -> Result<Object, StoreError> {
-        Ok(self
-            .get(Table::Objects, &number.to_be_bytes())?
-            .unwrap_or_default())
+    /// A look at an object.
+    pub fn object(&mut self, number: u64) -> Result<Option<&Object>, StoreError> {
+        let key = self.numbered(Table::Objects, number);
+        self.cells.objects.peek(self.store, &key)
     }
 
-    /// A case record.
-    pub fn case(&self, number: u64) -> Result<Case, StoreError> {
-        Ok(self.get(Table::Cases, &number.to_be_bytes())?.unwrap_or_default())
+    /// Takes an object out, to be put back.
+    pub fn take_object(&mut self, number: u64) -> Result<Option<Object>, StoreError> {
+        let key = self.numbered(Table::Objects, number);
+        self.cells.objects.take(self.store, &key)
+    }
+
+    /// Sets an object.
+    pub fn put_object(&mut self, number: u64, object: Object) {
+        let key = self.numbered(Table::Objects, number);
+        self.cells.objects.put(&key, object);
+    }
+
+    /// Puts an object back as it was.
+    pub fn return_object(&mut self, number: u64, object: Object) {
+        let key = self.numbered(Table::Objects, number);
+        self.cells.objects.put_back(&key, object);
+    }
+
+    /// Removes an object.
+    pub fn delete_object(&mut self, number: u64) {
+        let key = self.numbered(Table::Objects, number);
+        self.cells.objects.delete(&key);
+    }
+
+    /// A look at a case.
+    pub fn case(&mut self, number: u64) -> Result<Option<&Case>, StoreError> {
+        let key = self.numbered(Table::Cases, number);
+        self.cells.cases.peek(self.store, &key)
+    }
+
+    /// Takes a case out, to be put back.
+    pub fn take_case(&mut self, number: u64) -> Result<Option<Case>, StoreError> {
+        let key = self.numbered(Table::Cases, number);
+        self.cells.cases.take(self.store, &key)
+    }
+
+    /// Sets a case.
+    pub fn put_case(&mut self, number: u64, case: Case) {
+        let key = self.numbered(Table::Cases, number);
+        self.cells.cases.put(&key, case);
+    }
+
+    /// Puts a case back as it was.
+    pub fn return_case(&mut self, number: u64, case: Case) {
+        let key = self.numbered(Table::Cases, number);
+        self.cells.cases.put_back(&key, case);
+    }
+
+    /// Removes a case.
+    pub fn delete_case(&mut self, number: u64) {
+        let key = self.numbered(Table::Cases, number);
+        self.cells.cases.delete(&key);
     }
 
     /// The node of a key.
-    pub fn node(&self, key: &str) -> Result<Option<Node>, StoreError> {
-        self.get(Table::Keys, key.as_bytes())
+    pub fn node(&mut self, name: &str) -> Result<Option<&Node>, StoreError> {
+        let key = self.key(Table::Keys, name.as_bytes());
+        self.cells.nodes.peek(self.store, &key)
+    }
+
+    /// Sets the node of a key.
+    pub fn put_node(&mut self, name: &str, node: Node) {
+        let key = self.key(Table::Keys, name.as_bytes());
+        self.cells.nodes.put(&key, node);
     }
 
     /// Points a key to an object or case, keeping what else its node says.
-    pub fn point(&mut self, key: &str, to: u64) -> Result<(), StoreError> {
-        let mut node = self.node(key)?.unwrap_or_default();
-        if node.to != to {
-            node.to = to;
-            self.put(Table::Keys, key.as_bytes(), &node)?;
+    pub fn point(&mut self, name: &str, to: u64) -> Result<(), StoreError> {
+        let node = self.node(name)?;
+        if node.map_or(0, |node| node.to) != to {
+            let node = Node {
+                to,
+                ..node.cloned().unwrap_or_default()
+            };
+            self.put_node(name, node);
         }
         Ok(())
+    }
+
+    /// A look at a click.
+    pub fn click(&mut self, id: &str) -> Result<Option<&ClickRecord>, StoreError> {
+        let key = self.key(Table::Clicks, id.as_bytes());
+        self.cells.clicks.peek(self.store, &key)
+    }
+
+    /// Takes a click out, to be put back.
+    pub fn take_click(&mut self, id: &str) -> Result<Option<ClickRecord>, StoreError> {
+        let key = self.key(Table::Clicks, id.as_bytes());
+        self.cells.clicks.take(self.store, &key)
+    }
+
+    /// Puts a click back as it was.
+    pub fn return_click(&mut self, id: &str, click: ClickRecord) {
+        let key = self.key(Table::Clicks, id.as_bytes());
+        self.cells.clicks.put_back(&key, click);
+    }
+
+    /// Sets a click.
+    pub fn put_click(&mut self, id: &str, click: ClickRecord) {
+        let key = self.key(Table::Clicks, id.as_bytes());
+        self.cells.clicks.put(&key, click);
     }
 }

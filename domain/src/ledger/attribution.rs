@@ -9,6 +9,8 @@ use tributary_avro::{ClickFact, DiscountRef};
 use super::view::{Birth, View};
 use crate::rules::{Coupon, CouponPrecedence, Model, Program, Rules};
 
+const AFTER_THE_LEAD: &str = "after_the_lead";
+const AFTER_THE_SALE: &str = "after_the_sale";
 const DAY: i64 = 86_400_000;
 /// Rule C2: clocks differ.
 const NAMED_TOLERANCE: i64 = 300_000;
@@ -70,6 +72,13 @@ pub struct Considered {
     pub partner: String,
     /// chosen, or why not.
     pub verdict: &'static str,
+}
+
+impl Considered {
+    /// Whether it is a click that came too late to earn anything here.
+    pub fn came_later(&self) -> bool {
+        matches!(self.verdict, AFTER_THE_LEAD | AFTER_THE_SALE)
+    }
 }
 
 /// A lead or sale that asks who earned it.
@@ -200,11 +209,11 @@ fn choose_click<'a, 'r>(
         let verdict = if !click.tracked {
             "link_not_tracked"
         } else if !precedes(click, anchor) {
-            "after_the_lead"
+            AFTER_THE_LEAD
         } else if !(precedes(click, &own)
             || (precedes_named(click, anchor) && within_tolerance(click, own.at)))
         {
-            "after_the_sale"
+            AFTER_THE_SALE
         } else if anchor.at.saturating_sub(click.clicked_at) > window {
             "outside_window"
         } else {
@@ -373,7 +382,7 @@ fn why_nothing(claimant: &Claimant<'_>, view: &View, unknown: bool, touches: &[C
         "outside_window"
     } else if found("link_not_tracked") {
         "link_not_tracked"
-    } else if found("after_the_lead") || found("after_the_sale") {
+    } else if found(AFTER_THE_LEAD) || found(AFTER_THE_SALE) {
         "click_too_late"
     } else if unknown {
         "unknown_coupon"

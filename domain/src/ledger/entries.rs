@@ -3,11 +3,11 @@
 //! This is `attribute(facts, rules)` for one object of a case. Rows come with revision 0; the engine
 //! numbers their emissions.
 
-use serde_json::json;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tributary_avro::{ClickFact, Conversion, ConversionLine, Dimensions, Fact};
 
-use super::attribution::{By, Claimant, Decision, attribute};
+use super::attribution::{By, Claimant, Considered, Decision, attribute};
 use super::commission::{self, Earned};
 use super::lead::{Lead, LeadKind, leads};
 use super::refunds::refunds;
@@ -21,12 +21,34 @@ pub(super) const DAY: i64 = 86_400_000;
 /// Touches told in an explanation beside the chosen one.
 const MOST_TOUCHES: usize = 20;
 
+/// What the facts of one object say by themselves: its lead, if any, and its payment.
+pub struct Told {
+    /// The lead that they tell of.
+    pub lead: Option<Lead>,
+    /// The payment that they tell of.
+    pub payment: Payment,
+}
+
+impl Told {
+    /// Read from the facts, under the settings in force when the object was first told of.
+    pub fn of(facts: &[Fact], rules: &Rules) -> Self {
+        let first = facts.iter().map(|f| f.at).min().unwrap_or_default();
+        let bare_payments = rules.workspace(first).is_some_and(|w| w.bare_payments);
+        Self {
+            lead: leads(facts),
+            payment: payment(facts, bare_payments),
+        }
+    }
+}
+
 /// Everything that the entries of one object read.
 pub struct Inputs<'a> {
     /// Workspace and mode.
     pub tenant: &'a Tenant,
     /// Facts of the object.
     pub facts: &'a [Fact],
+    /// What they say by themselves.
+    pub told: &'a Told,
     /// What its customer brings.
     pub view: &'a View,
     /// Rules of the workspace.
@@ -36,12 +58,12 @@ pub struct Inputs<'a> {
 /// The entries of one object, and the partner that they credit (for the reverse index).
 pub fn entries(inputs: &Inputs<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    if let Some(lead) = leads(inputs.facts) {
-        inputs.lead(&lead, &mut rows);
+    if let Some(lead) = &inputs.told.lead {
+        inputs.lead(lead, &mut rows);
     }
-    let payment = inputs.payment();
+    let payment = &inputs.told.payment;
     match &payment.sale {
-        Ok(sale) => inputs.sale(&payment, sale, &mut rows),
+        Ok(sale) => inputs.sale(payment, sale, &mut rows),
         Err(_) => inputs.without_sale(&mut rows),
     }
     inputs.paid(&mut rows);
@@ -64,15 +86,6 @@ pub(super) fn id(prefix: &str, tenant: &Tenant, about: &[&str]) -> String {
 }
 
 impl Inputs<'_> {
-    /// The payment of the object, under the setting in force when it was first told of.
-    pub fn payment(&self) -> Payment {
-        let told = self.facts.iter().map(|f| f.at).min().unwrap_or_default();
-        payment(
-            self.facts,
-            self.rules.workspace(told).is_some_and(|w| w.bare_payments),
-        )
-    }
-
     fn currency(&self, at: i64) -> String {
         self.rules
             .workspace(at)
@@ -304,30 +317,57 @@ fn dimensions(decision: &Decision) -> Dimensions {
     }
 }
 
+/// The explanation of a row, as it stands in JSON.
+#[derive(Serialize)]
+struct Explanation<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<NetOfTax>,
+    by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earned: Option<&'a Earned>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    rule: &'static str,
+    touches: Vec<&'a Considered>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    touches_left_out: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct NetOfTax {
+    net: i64,
+    paid: i64,
+    rule: &'static str,
+}
+
 fn explain(decision: &Decision, earned: &Earned, sale: Option<&Sale>) -> String {
+    // What came later than the lead or sale that it would have had to precede (rule C2) was no candidate. It says why
+    // nothing was found; but it must not revise what was: each later click would, for every sale of its customer.
+    let candidates = decision
+        .touches
+        .iter()
+        .filter(|touch| decision.by == By::Nothing || !touch.came_later());
     // The chosen one and the latest others: a row must not grow with every click that a customer ever made.
-    let (chosen, others): (Vec<_>, Vec<_>) = decision.touches.iter().partition(|t| t.verdict == "chosen");
+    let (chosen, others): (Vec<_>, Vec<_>) = candidates.partition(|t| t.verdict == "chosen");
     let left_out = others.len().saturating_sub(MOST_TOUCHES);
-    let shown: Vec<_> = others.into_iter().skip(left_out).chain(chosen).collect();
-    let mut out = json!({"by": decision.by.text(), "rule": decision.rule, "touches": shown});
-    if let Some(map) = out.as_object_mut() {
-        if left_out > 0 {
-            map.insert("touches_left_out".into(), left_out.into());
-        }
-        if decision.by == By::Nothing {
-            map.insert("reason".into(), decision.reason.into());
-        }
-        if !earned.lines.is_empty() || !earned.reason.is_empty() {
-            map.insert("earned".into(), json!(earned));
-        }
-        if let Some(sale) = sale.filter(|s| s.paid != s.amount) {
-            map.insert(
-                "amount".into(),
-                json!({"paid": sale.paid, "net": sale.amount, "rule": "E2"}),
-            );
-        }
-    }
-    out.to_string()
+    text(&Explanation {
+        amount: sale.filter(|s| s.paid != s.amount).map(|sale| NetOfTax {
+            net: sale.amount,
+            paid: sale.paid,
+            rule: "E2",
+        }),
+        by: decision.by.text(),
+        earned: Some(earned).filter(|e| !e.lines.is_empty() || !e.reason.is_empty()),
+        reason: (decision.by == By::Nothing).then_some(decision.reason),
+        rule: decision.rule,
+        touches: others.into_iter().skip(left_out).chain(chosen).collect(),
+        touches_left_out: Some(left_out).filter(|left_out| *left_out > 0),
+    })
+}
+
+/// An explanation as JSON. Its parts are texts and numbers: it cannot fail.
+pub(super) fn text(explanation: &impl Serialize) -> String {
+    serde_json::to_string(explanation).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod view;
 
 pub(crate) use attribution::resolve;
 pub use attribution::{By, Claimant, Decision, attribute};
-pub use entries::{Inputs, entries};
+pub use entries::{Inputs, Told, entries};
 pub use lead::{Lead, LeadKind, leads};
 pub use row::Row;
 pub use sale::{Payment, Sale, Waiting, payment};

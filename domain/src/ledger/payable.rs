@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde::Serialize;
 use tributary_avro::{Body, CommandFact, Commission, Conversion, Dimensions, Fact, Refund};
 
 use super::attribution::Decision;
-use super::commission::Earned;
-use super::entries::{DAY, Inputs, id};
+use super::commission::{Earned, EarnedLine};
+use super::entries::{DAY, Inputs, id, text};
 use super::refunds::Back;
 use super::row::Row;
 use crate::fact::sale_key;
@@ -24,6 +24,26 @@ fn identity(pay: &CommandFact) -> (&str, &str, &str, i64, &str) {
         pay.amount,
         &pay.currency,
     )
+}
+
+/// How a commission row came to be, as it stands in JSON.
+#[derive(Serialize)]
+struct Account<'a> {
+    earned: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<&'a [EarnedLine]>,
+    paid: i64,
+}
+
+/// How a refund takes back, as it stands in JSON.
+#[derive(Serialize)]
+struct TakenBack {
+    commission: i64,
+    gross: i64,
+    refunded_after: i64,
+    refunded_before: i64,
+    rule: &'static str,
+    sale: i64,
 }
 
 impl Inputs<'_> {
@@ -87,7 +107,11 @@ impl Inputs<'_> {
                     partner_id: partner.to_owned(),
                     ..conversion.dims.clone()
                 },
-                explanation: json!({"earned": desired, "paid": paid, "lines": earned.lines}).to_string(),
+                explanation: text(&Account {
+                    earned: desired,
+                    lines: Some(&earned.lines),
+                    paid,
+                }),
                 ..Commission::default()
             })));
         }
@@ -119,7 +143,11 @@ impl Inputs<'_> {
                     partner_id: partner.to_owned(),
                     ..Dimensions::default()
                 },
-                explanation: json!({"earned": 0, "paid": paid}).to_string(),
+                explanation: text(&Account {
+                    earned: 0,
+                    lines: None,
+                    paid,
+                }),
                 ..Commission::default()
             })));
         }
@@ -158,9 +186,13 @@ impl Inputs<'_> {
         } else {
             back.share(conversion.commission, gross)
         };
-        let arithmetic = json!({
-            "gross": gross, "refunded_before": back.before, "refunded_after": back.after,
-            "sale": conversion.amount, "commission": conversion.commission, "rule": "G2",
+        let arithmetic = text(&TakenBack {
+            commission: conversion.commission,
+            gross,
+            refunded_after: back.after,
+            refunded_before: back.before,
+            rule: "G2",
+            sale: conversion.amount,
         });
         let refund = Refund {
             id: id("ref", self.tenant, &[&back.anchor]),
@@ -181,7 +213,7 @@ impl Inputs<'_> {
             commission: taken,
             sale_type: conversion.sale_type.clone(),
             dims: conversion.dims.clone(),
-            explanation: arithmetic.to_string(),
+            explanation: arithmetic.clone(),
             ..Refund::default()
         };
         if taken != 0 {
@@ -205,7 +237,7 @@ impl Inputs<'_> {
                 state: state.to_owned(),
                 due_at: conversion.at + holding * DAY,
                 dims: conversion.dims.clone(),
-                explanation: arithmetic.to_string(),
+                explanation: arithmetic.clone(),
                 ..Commission::default()
             })));
         }
