@@ -28,7 +28,7 @@ use crate::dead::DeadLetters;
 use crate::kafka::{Assignor, Settings};
 use crate::registry::{Registry, SchemaDecoder};
 use crate::runtime::member::{Stage, Task};
-use crate::store::Limits;
+use crate::store::Forest;
 use outputs::Encoders;
 
 /// Sizes of transactions.
@@ -43,15 +43,18 @@ pub struct AttributeSettings {
     pub wait_ms: u64,
     /// How long one transaction may compute.
     pub compute_ms: u64,
+    /// State is written to disk when so many bytes of it are in memory only: a process that is killed replays them.
+    pub flush_bytes: usize,
 }
 
 impl Default for AttributeSettings {
     fn default() -> Self {
         Self {
-            facts_per_transaction: 1_000,
-            cases_per_transaction: 1_000,
+            facts_per_transaction: 2_000,
+            cases_per_transaction: 2_000,
             wait_ms: 50,
             compute_ms: 1_000,
+            flush_bytes: 3 * 1024 * 1024,
         }
     }
 }
@@ -63,7 +66,7 @@ pub(crate) struct Attribute<C> {
     topics: Vec<String>,
     ledger: [String; 3],
     state_dir: PathBuf,
-    store: Limits,
+    forest: Forest,
     facts: Arc<SchemaDecoder<Fact>>,
     rows: restore::RowDecoders,
     encoders: Encoders,
@@ -84,7 +87,7 @@ impl<C: Core> Attribute<C> {
             topics: vec![settings.topic(Topic::Facts)],
             ledger: Topic::LEDGER.map(|topic| settings.topic(topic)),
             state_dir,
-            store: Limits::default(),
+            forest: Forest::default(),
             facts: registry.decoder(Topic::Facts).await?,
             rows: restore::RowDecoders::new(registry).await?,
             encoders: Encoders::new(registry).await?,

@@ -25,6 +25,7 @@ use crate::kafka::{Assignor, Settings};
 use crate::registry::{Registry, SchemaDecoder};
 use crate::runtime::member::{Stage, Task};
 use crate::runtime::outbox::Producers;
+use crate::store::Forest;
 
 const CLICKS: usize = 0;
 const CLAIMS: usize = 1;
@@ -37,10 +38,16 @@ pub struct JoinSettings {
     pub keep_days: u32,
     /// Clicks are dropped in segments of so many days.
     pub segment_days: u32,
-    /// The store is written after so many records…
-    pub flush_records: usize,
+    /// Outputs are waited for after so many records…
+    pub acknowledge_records: usize,
     /// … or so many milliseconds.
-    pub flush_ms: u64,
+    pub acknowledge_ms: u64,
+    /// The store is written when so many bytes of clicks are in memory…
+    pub write_bytes: usize,
+    /// … or after so many milliseconds: a process that is killed reads again from there.
+    pub write_ms: u64,
+    /// A claim waits so many milliseconds at most for clicks that are as old and not read yet.
+    pub claim_wait_ms: u64,
 }
 
 impl Default for JoinSettings {
@@ -48,8 +55,11 @@ impl Default for JoinSettings {
         Self {
             keep_days: 120,
             segment_days: 7,
-            flush_records: 5_000,
-            flush_ms: 200,
+            acknowledge_records: 20_000,
+            acknowledge_ms: 200,
+            write_bytes: 2 * 1024 * 1024,
+            write_ms: 30_000,
+            claim_wait_ms: 2_000,
         }
     }
 }
@@ -60,6 +70,7 @@ pub(crate) struct Join {
     topics: Vec<String>,
     facts_topic: String,
     state_dir: PathBuf,
+    forest: Forest,
     clicks: Arc<SchemaDecoder<Click>>,
     claims: Arc<SchemaDecoder<Fact>>,
     facts: Arc<Encoder<Fact>>,
@@ -79,6 +90,7 @@ impl Join {
             topics: vec![settings.topic(Topic::Clicks), settings.topic(Topic::Claims)],
             facts_topic: settings.topic(Topic::Facts),
             state_dir,
+            forest: Forest::default(),
             clicks: registry.decoder(Topic::Clicks).await?,
             claims: registry.decoder(Topic::Claims).await?,
             facts: registry.encoder(Topic::Facts).await?,

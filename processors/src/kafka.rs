@@ -105,7 +105,7 @@ impl Settings {
             .set("message.timeout.ms", &timeout)
             .set("socket.timeout.ms", &timeout)
             .set("retry.backoff.ms", "20")
-            .set("linger.ms", "1");
+            .set("linger.ms", "5");
         config
     }
 
@@ -168,14 +168,16 @@ impl Assignor {
     }
 }
 
-// Prefetching is for throughput only; the memory of a process with many partitions must stay bounded.
-// The back-off matters: with a small queue librdkafka's default of one second would stall the fetches.
+// Prefetching is for throughput only; the memory of a process with many partitions must stay bounded. A fetch is of
+// compressed bytes: decompressed, and as messages of librdkafka, they take about six times as much. A batch that is
+// larger comes alone. The back-off matters: with a small queue librdkafka's default of one second would stall the
+// fetches.
 fn bounded_fetch(config: &mut ClientConfig) {
     config
-        .set("queued.max.messages.kbytes", "8192")
-        .set("queued.min.messages", "20000")
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.message.max.bytes", "1048576")
-        .set("fetch.max.bytes", "8388608")
+        .set("queued.max.messages.kbytes", "2048")
+        .set("queued.min.messages", "5000")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("fetch.message.max.bytes", "131072")
+        .set("fetch.max.bytes", "4194304")
         .set("receive.message.max.bytes", "104857600");
 }

@@ -110,7 +110,8 @@ impl Pipeline {
             self.scratch.dir.display(),
             self.edge.trim_start_matches("http://"),
         );
-        // Short sessions: a process that dies or sleeps is given up within seconds.
+        // Short sessions: a process that dies or sleeps is given up within seconds. State goes to disk in small runs, so
+        // that a restart finds some, and not all of it.
         Ok(format!(
             "[kafka]\nbootstrap = \"{kafka}\"\nsession_timeout_ms = 3000\n\
              [kafka.properties]\n\"session.timeout.ms\" = \"3000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
@@ -118,7 +119,8 @@ impl Pipeline {
              [registry]\nurl = \"{registry}\"\n\
              [clickhouse]\nurl = \"{clickhouse}\"\n\
              [ingest]\nlisten = \"{listen}\"\n\
-             [attribute]\nfacts_per_transaction = 200\ncases_per_transaction = 25\n\
+             [join]\nwrite_ms = 500\n\
+             [attribute]\nfacts_per_transaction = 200\ncases_per_transaction = 25\nflush_bytes = 200000\n\
              [state]\ndir = \"{dir}/state\"\n\
              [secrets]\ndir = \"{dir}/secrets\"\nmail_key = \"{MAIL_KEY}\"\n"
         ))

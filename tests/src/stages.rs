@@ -16,6 +16,8 @@ use tributary_avro::{
 };
 use tributary_domain::fact::Origin;
 use tributary_domain::tenant::Tenant;
+use tributary_processors::attribute::AttributeSettings;
+use tributary_processors::join::JoinSettings;
 use tributary_processors::kafka::Settings;
 use tributary_processors::kafka::admin::Topics;
 use tributary_processors::{ProcessConfig, Secret};
@@ -49,6 +51,15 @@ impl Stages {
             state_dir: dir.path().join("state-1"),
             cache_dir: dir.path().join("schemas"),
             mail_key: Secret::new("test"),
+            // State goes to disk in small runs, so that a restart finds some, and not all of it.
+            join: JoinSettings {
+                write_ms: 500,
+                ..JoinSettings::default()
+            },
+            attribute: AttributeSettings {
+                flush_bytes: 50_000,
+                ..AttributeSettings::default()
+            },
             ..ProcessConfig::default()
         };
         tributary_processors::init(&config).await?;

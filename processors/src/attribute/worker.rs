@@ -30,6 +30,8 @@ use crate::store::DiskStore;
 
 const IDLE: Duration = Duration::from_millis(500);
 const MOST_REBUILDS: u32 = 3;
+/// Facts that are applied before what they changed is settled.
+const FACTS_PER_STEP: usize = 100;
 /// A transaction that has so many records is committed before more is settled.
 const MOST_RECORDS: usize = 5_000;
 
@@ -101,7 +103,7 @@ impl<'a, C: Core> Worker<'a, C> {
     pub(super) fn new(stage: &'a Attribute<C>, task: &'a Task) -> Result<Self> {
         let partition = task.partition();
         let dir = stage.state_dir.join(partition.to_string());
-        let store = DiskStore::open(&dir, C::FORMAT, stage.store)?;
+        let store = DiskStore::open(&dir, C::FORMAT, &stage.forest, stage.limits.flush_bytes)?;
         Ok(Self {
             stage,
             task,
@@ -161,6 +163,11 @@ impl<'a, C: Core> Worker<'a, C> {
             }
         };
         self.publish_counts(true);
+        // The next owner on this disk need not replay it. What fails here is replayed.
+        self.store.discard();
+        if let Err(error) = self.store.flush() {
+            tracing::warn!(partition = self.partition, %error, "flushing state at the end");
+        }
         result
     }
 
@@ -246,47 +253,60 @@ impl<'a, C: Core> Worker<'a, C> {
         self.compute_from(self.stage.limits.facts_per_transaction)
     }
 
-    /// Applies up to `limit` facts in hand, then settles.
+    /// Applies up to `limit` facts in hand, and settles.
     fn compute_from(&mut self, limit: usize) -> Result<Computed, End> {
-        let begun = Instant::now();
-        let budget = Duration::from_millis(self.stage.limits.compute_ms);
         let mut computed = Computed {
             position: self.position.clone(),
             ..Computed::default()
         };
         let hand = std::mem::take(&mut self.hand);
-        let mut left = limit;
-        let result = hand.iter().try_for_each(|batch| {
-            for record in batch.records() {
-                if left == 0 || (left.is_multiple_of(64) && begun.elapsed() > budget) {
-                    break;
-                }
-                // Committed before a failure that left the outcome open.
-                if record.offset >= computed.position.facts {
-                    left -= 1;
-                    self.apply(&record, &mut computed)?;
-                }
-            }
-            Ok::<(), End>(())
-        });
+        let result = self.compute_steps(&hand, limit, &mut computed);
         self.hand = hand;
-        result?;
+        result.map(|()| computed)
+    }
+
+    /// A transaction is computed in steps: what a step works on stays in the processor's cache, while Kafka is asked
+    /// to commit for many of them at once.
+    fn compute_steps(
+        &mut self,
+        hand: &VecDeque<Batch>,
+        limit: usize,
+        computed: &mut Computed,
+    ) -> Result<(), End> {
+        let begun = Instant::now();
+        let budget = Duration::from_millis(self.stage.limits.compute_ms);
         let mut cases = self.stage.limits.cases_per_transaction;
-        while cases > 0 {
-            let settled = self.core.settle(&mut self.store, cases)?;
-            computed.more = settled.more;
-            cases = cases.saturating_sub(settled.cases.max(1));
-            for row in &settled.rows {
-                let record = self.stage.encoders.row(row);
-                computed
-                    .records
-                    .push(record.map_err(|error| End::Dead(error.into()))?);
+        // What is older was committed before a failure that left the outcome open.
+        let next = computed.position.facts;
+        let facts = hand.iter().flat_map(Batch::records);
+        let mut facts = facts
+            .filter(|record| record.offset >= next)
+            .take(limit)
+            .peekable();
+        loop {
+            for record in facts.by_ref().take(FACTS_PER_STEP) {
+                self.apply(&record, computed)?;
             }
-            if !settled.more || computed.records.len() >= MOST_RECORDS || begun.elapsed() > budget {
-                break;
+            computed.more = true;
+            while computed.more
+                && cases > 0
+                && computed.records.len() < MOST_RECORDS
+                && begun.elapsed() <= budget
+            {
+                let settled = self.core.settle(&mut self.store, cases)?;
+                computed.more = settled.more;
+                cases = cases.saturating_sub(settled.cases.max(1));
+                for row in &settled.rows {
+                    let record = self.stage.encoders.row(row);
+                    computed
+                        .records
+                        .push(record.map_err(|error| End::Dead(error.into()))?);
+                }
+            }
+            if computed.more || facts.peek().is_none() || begun.elapsed() > budget {
+                return Ok(());
             }
         }
-        Ok(computed)
     }
 
     fn apply(&mut self, record: &batch::Record<'_>, computed: &mut Computed) -> Result<(), End> {
@@ -340,7 +360,8 @@ impl<'a, C: Core> Worker<'a, C> {
             records,
             more,
         } = computed;
-        let ends = self.transact(producer, position.facts, &records)?;
+        let rows = records.len() as u64;
+        let ends = self.transact(producer, position.facts, records)?;
         crash_point!("attribute.after_commit");
         self.position = position;
         for (own, end) in self.position.ledger.iter_mut().zip(ends) {
@@ -360,7 +381,7 @@ impl<'a, C: Core> Worker<'a, C> {
             crash_point!("attribute.mid_sweep");
         }
         metrics::counter!("tributary_attribute_transactions_total").increment(1);
-        metrics::counter!("tributary_attribute_rows_total").increment(records.len() as u64);
+        metrics::counter!("tributary_attribute_rows_total").increment(rows);
         metrics::gauge!("tributary_attribute_dirty", "partition" => self.partition.to_string())
             .set(f64::from(u8::from(more)));
         self.publish();
@@ -371,14 +392,14 @@ impl<'a, C: Core> Worker<'a, C> {
         &self,
         producer: &mut TransactionalProducer,
         next: i64,
-        records: &[Record],
+        records: Vec<Record>,
     ) -> Result<[i64; SLOTS], End> {
         crash_point!("attribute.before_send");
         let group = self.task.group().map_err(End::Again)?;
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(self.facts_topic(), self.partition, Offset::Offset(next))?;
         let mut transaction = producer.begin()?;
-        let mut sent = || {
+        let sent = || {
             for record in records {
                 let ledger = self.stage.ledger.get(record.slot);
                 transaction.send(Output {
@@ -387,7 +408,7 @@ impl<'a, C: Core> Worker<'a, C> {
                     partition: ledger.map(|_| self.partition),
                     key: &record.key,
                     value: &record.value,
-                    headers: record.headers.clone(),
+                    headers: record.headers,
                 })?;
             }
             transaction.drain()?;

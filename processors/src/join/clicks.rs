@@ -1,25 +1,27 @@
 //! Clicks by ID and who waits for them, in segments of time that are dropped as a whole.
 //!
-//! Everything that is written goes to the newest segment, the position too: so only one keyspace is ever
-//! written, and no journal is pinned by an idle one. A record's segment is that of its Kafka timestamp,
-//! but never an older one than the last; the time within a click ID only says where to look first, as IDs
-//! of other systems carry none.
+//! A segment has two trees: clicks, whose IDs come almost in order, and who waits with the position. Everything goes
+//! to the newest one: a record's segment is that of its Kafka timestamp, but never an older one than the last; the
+//! time within a click ID only says where to look first, as IDs of other systems carry none.
+//!
+//! Invariant: the position is written after the clicks and with who waits, so that it never names more than is there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use fjall::{Database, Keyspace, OwnedWriteBatch};
 use rustc_hash::FxHashSet;
 use tributary_domain::click_id;
 use tributary_domain::store::StoreError;
 
-use crate::store::{Limits, failed, open_database, options, remove, write_batch};
+use crate::store::{Forest, Tree, failed, lock, remove};
 
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
 const DAY_MS: i64 = 86_400_000;
-const POSITION: &[u8] = b"position";
-/// Before any click ID, which start with a digit or letter.
-const WAITING: u8 = 1;
+/// Before any click ID.
+const POSITION: &[u8] = b"\0";
+const CLICKS_DIR: &str = "clicks";
+const WAITING_DIR: &str = "waiting";
 
 /// A click ID as a number, for maps.
 pub(super) type ClickKey = u128;
@@ -33,57 +35,74 @@ fn folded(key: ClickKey) -> u64 {
     (key as u64) ^ ((key >> 64) as u64).rotate_left(29)
 }
 
+struct Segment {
+    clicks: Tree,
+    waiting: Tree,
+}
+
+impl Segment {
+    fn open(dir: &Path, forest: &Forest) -> Result<Self, StoreError> {
+        Ok(Self {
+            clicks: Tree::open(&dir.join(CLICKS_DIR), forest)?,
+            waiting: Tree::open(&dir.join(WAITING_DIR), forest)?,
+        })
+    }
+}
+
 pub(super) struct ClickStore {
-    database: Database,
-    segments: BTreeMap<i64, Keyspace>,
+    dir: PathBuf,
+    forest: Forest,
+    segments: BTreeMap<i64, Segment>,
     waiting: FxHashSet<u64>,
-    limits: Limits,
     segment_ms: i64,
     keep_ms: i64,
+    /// Held as long as the store lives.
+    _lock: File,
 }
 
 /// Positions in clicks and claims.
 pub(super) type Positions = [i64; 2];
 
 impl ClickStore {
-    pub(super) fn open(dir: &Path, segment_days: u32, keep_days: u32) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        dir: &Path,
+        forest: &Forest,
+        segment_days: u32,
+        keep_days: u32,
+    ) -> Result<Self, StoreError> {
+        let held = lock(dir)?;
         let current = dir.join(VERSION);
         std::fs::create_dir_all(&current).map_err(failed)?;
         for entry in std::fs::read_dir(dir).map_err(failed)?.flatten() {
-            if entry.file_name() != VERSION {
+            if entry.file_name() != VERSION && entry.path().is_dir() {
                 remove(&entry.path())?;
             }
         }
-        let limits = Limits {
-            cache: 2 * 1024 * 1024,
-            ..Limits::default()
-        };
-        let database = open_database(&current, limits)?;
         let mut segments = BTreeMap::new();
-        for name in database.list_keyspace_names() {
-            if let Ok(number) = name.parse::<i64>() {
-                let keyspace = database.keyspace(&name, || options(limits)).map_err(failed)?;
-                segments.insert(number, keyspace);
+        for entry in std::fs::read_dir(&current).map_err(failed)?.flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(number) = number {
+                segments.insert(number, Segment::open(&entry.path(), forest)?);
             }
         }
         let mut store = Self {
-            database,
+            dir: current,
+            forest: forest.clone(),
             segments,
             waiting: FxHashSet::default(),
-            limits,
             segment_ms: i64::from(segment_days.max(1)) * DAY_MS,
             keep_ms: i64::from(keep_days) * DAY_MS,
+            _lock: held,
         };
         store.load_waiting()?;
         Ok(store)
     }
 
     fn load_waiting(&mut self) -> Result<(), StoreError> {
-        for keyspace in self.segments.values() {
-            for guard in keyspace.prefix([WAITING]) {
-                let key = guard.key().map_err(failed)?;
-                let id = key.get(1..).and_then(click_key);
-                self.waiting.extend(id.map(folded));
+        for segment in self.segments.values() {
+            for entry in segment.waiting.entries_from(POSITION) {
+                let (key, _) = entry?;
+                self.waiting.extend(click_key(&key).map(folded));
             }
         }
         Ok(())
@@ -91,8 +110,8 @@ impl ClickStore {
 
     /// Where the store stands; None if it is empty.
     pub(super) fn positions(&self) -> Result<Option<Positions>, StoreError> {
-        for keyspace in self.segments.values().rev() {
-            let value = keyspace.get(POSITION).map_err(failed)?;
+        for segment in self.segments.values().rev() {
+            let value = segment.waiting.get(POSITION)?;
             let text = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
             let numbers = text.and_then(|text| text.split_once(' '));
             if let Some((Ok(clicks), Ok(claims))) = numbers.map(|(a, b)| (a.parse(), b.parse())) {
@@ -104,7 +123,7 @@ impl ClickStore {
 
     /// The bytes of a click.
     pub(super) fn click(&self, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.find(id, id)
+        self.find(id, |segment| &segment.clicks)
     }
 
     /// Whether somebody may wait for a click. Exact enough to be asked for every click.
@@ -115,12 +134,12 @@ impl ClickStore {
     /// The tenants that wait for a click, as written.
     pub(super) fn waiting(&self, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match click_key(id) {
-            Some(key) if self.may_wait(key) => self.find(id, &waiting_key(id)),
+            Some(key) if self.may_wait(key) => self.find(id, |segment| &segment.waiting),
             _ => Ok(None),
         }
     }
 
-    fn find(&self, id: &[u8], key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    fn find(&self, id: &[u8], tree: impl Fn(&Segment) -> &Tree) -> Result<Option<Vec<u8>>, StoreError> {
         let time = std::str::from_utf8(id).ok().and_then(click_id::time);
         let likely = time.map(|time| time.div_euclid(self.segment_ms));
         let first = likely.and_then(|number| self.segments.get_key_value(&number));
@@ -129,37 +148,42 @@ impl ClickStore {
             .iter()
             .rev()
             .filter(|(number, _)| Some(**number) != likely);
-        for (_, keyspace) in first.into_iter().chain(others) {
-            if let Some(value) = keyspace.get(key).map_err(failed)? {
-                return Ok(Some(value.to_vec()));
+        for (_, segment) in first.into_iter().chain(others) {
+            if let Some(value) = tree(segment).get(id)? {
+                return Ok(Some(value));
             }
         }
         Ok(None)
     }
 
-    /// Begins to write records that are as new as `timestamp`; the clock says what cannot be.
-    pub(super) fn writer(&mut self, timestamp: i64, now: i64) -> Result<Writer<'_>, StoreError> {
+    /// Writes clicks and who waits, both in the order of their IDs, and the positions that they lead to. The records
+    /// are as new as `timestamp`; the clock says what cannot be.
+    pub(super) fn write<'a>(
+        &mut self,
+        (timestamp, now): (i64, i64),
+        clicks: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        waiting: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        [next_click, next_claim]: Positions,
+    ) -> Result<(), StoreError> {
         let wanted = timestamp.min(now).max(0).div_euclid(self.segment_ms);
         let newest = self.segments.last_key_value().map(|(number, _)| *number);
         let number = newest.map_or(wanted, |newest| newest.max(wanted));
         if newest != Some(number) {
-            let limits = self.limits;
-            let keyspace = self
-                .database
-                .keyspace(&number.to_string(), || options(limits))
-                .map_err(failed)?;
-            if let Some((_, old)) = self.segments.last_key_value() {
-                old.rotate_memtable().map_err(failed)?;
-            }
-            self.segments.insert(number, keyspace);
+            let segment = Segment::open(&self.dir.join(number.to_string()), &self.forest)?;
+            self.segments.insert(number, segment);
         }
-        let keyspace = self.segments.get(&number).cloned();
-        let keyspace = keyspace.ok_or_else(|| failed(std::io::Error::other("no segment")))?;
-        Ok(Writer {
-            batch: write_batch(&self.database, 8_192),
-            keyspace,
-            waiting: &mut self.waiting,
-        })
+        let segment = self.segments.get(&number);
+        let segment = segment.ok_or_else(|| failed(std::io::Error::other("no segment")))?;
+        segment.clicks.add(clicks.map(|(id, value)| (id, Some(value))))?;
+        let position = format!("{next_click} {next_claim}").into_bytes();
+        let waits = &mut self.waiting;
+        let waiting = waiting.map(|(id, tenants)| {
+            waits.extend(click_key(id).map(folded));
+            (id, Some(tenants))
+        });
+        segment
+            .waiting
+            .add(std::iter::once((POSITION, Some(position.as_slice()))).chain(waiting))
     }
 
     /// Drops the segments whose newest click is older than what is kept.
@@ -172,44 +196,12 @@ impl ClickStore {
             if (oldest.key() + 1) * self.segment_ms + self.keep_ms > now {
                 break;
             }
-            self.database.delete_keyspace(oldest.remove()).map_err(failed)?;
+            let dir = self.dir.join(oldest.key().to_string());
+            drop(oldest.remove());
+            remove(&dir)?;
             dropped += 1;
         }
         Ok(dropped)
-    }
-}
-
-fn waiting_key(id: &[u8]) -> Vec<u8> {
-    [&[WAITING], id].concat()
-}
-
-/// One batch, written as a whole.
-pub(super) struct Writer<'a> {
-    batch: OwnedWriteBatch,
-    keyspace: Keyspace,
-    waiting: &'a mut FxHashSet<u64>,
-}
-
-impl Writer<'_> {
-    pub(super) fn click(&mut self, id: &[u8], value: &[u8]) {
-        self.batch.insert(&self.keyspace, id, value);
-    }
-
-    pub(super) fn waiting(&mut self, id: &[u8], tenants: &[u8]) {
-        if let Some(key) = click_key(id) {
-            self.waiting.insert(folded(key));
-            self.batch.insert(&self.keyspace, waiting_key(id), tenants);
-        }
-    }
-
-    pub(super) fn commit(mut self, positions: Positions) -> Result<(), StoreError> {
-        let [clicks, claims] = positions;
-        self.batch.insert(
-            &self.keyspace,
-            POSITION,
-            format!("{clicks} {claims}").into_bytes(),
-        );
-        self.batch.commit().map_err(failed)
     }
 }
 
@@ -223,25 +215,45 @@ mod tests {
         dir
     }
 
+    fn open(dir: &Path) -> ClickStore {
+        ClickStore::open(dir, &Forest::default(), 7, 30).unwrap()
+    }
+
+    type Pairs<'a> = &'a [(&'a [u8], &'a [u8])];
+
+    fn write(
+        store: &mut ClickStore,
+        times: (i64, i64),
+        clicks: Pairs<'_>,
+        waiting: Pairs<'_>,
+        to: Positions,
+    ) {
+        store
+            .write(times, clicks.iter().copied(), waiting.iter().copied(), to)
+            .unwrap();
+    }
+
     #[test]
     fn clicks_and_waiting_claims_survive_and_expire_by_segment() {
         let dir = scratch("segments");
         let day = |n: i64| n * DAY_MS;
         let id = |at: i64| click_id::new(at, 5).into_bytes();
         let foreign = b"zzzzzzzzzzzzzzzz";
-        let mut store = ClickStore::open(&dir, 7, 30).unwrap();
+        let mut store = open(&dir);
         assert_eq!(store.positions().unwrap(), None);
-        let mut writer = store.writer(day(70), day(1000)).unwrap();
-        writer.click(&id(day(70)), b"old");
-        writer.click(foreign, b"foreign");
-        writer.commit([3, 0]).unwrap();
-        let mut writer = store.writer(day(140), day(1000)).unwrap();
-        writer.click(&id(day(140)), b"new");
-        writer.waiting(b"0123456789abcdef", b"acme/live");
-        writer.commit([5, 1]).unwrap();
+        let old: Pairs<'_> = &[(&id(day(70)), b"old"), (foreign, b"foreign")];
+        write(&mut store, (day(70), day(1000)), old, &[], [3, 0]);
+        let waiting: Pairs<'_> = &[(b"0123456789abcdef", b"acme/live")];
+        write(
+            &mut store,
+            (day(140), day(1000)),
+            &[(&id(day(140)), b"new")],
+            waiting,
+            [5, 1],
+        );
         drop(store);
 
-        let mut store = ClickStore::open(&dir, 7, 30).unwrap();
+        let mut store = open(&dir);
         assert_eq!(store.positions().unwrap(), Some([5, 1]));
         assert_eq!(store.click(&id(day(70))).unwrap(), Some(b"old".to_vec()));
         assert_eq!(store.click(foreign).unwrap(), Some(b"foreign".to_vec()));
@@ -259,22 +271,15 @@ mod tests {
         // The newest segment stays: it holds the position.
         assert_eq!(store.expire(day(9999)).unwrap(), 0);
         drop(store);
-        assert_eq!(
-            ClickStore::open(&dir, 7, 30).unwrap().positions().unwrap(),
-            Some([5, 1])
-        );
+        assert_eq!(open(&dir).positions().unwrap(), Some([5, 1]));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
     fn a_timestamp_in_the_future_is_taken_for_the_present() {
         let dir = scratch("future");
-        let mut store = ClickStore::open(&dir, 7, 30).unwrap();
-        store
-            .writer(9_000 * DAY_MS, 70 * DAY_MS)
-            .unwrap()
-            .commit([1, 0])
-            .unwrap();
+        let mut store = open(&dir);
+        write(&mut store, (9_000 * DAY_MS, 70 * DAY_MS), &[], &[], [1, 0]);
         assert_eq!(store.segments.keys().copied().collect::<Vec<_>>(), [10]);
         drop(store);
         std::fs::remove_dir_all(&dir).unwrap();

@@ -1,5 +1,6 @@
 //! One partition of clicks and claims.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -16,9 +17,11 @@ use crate::registry::{DecodeFailure, SchemaDecoder};
 use crate::runtime::batch::{Batch, Record};
 use crate::runtime::member::{Start, Task};
 use crate::runtime::outbox::Outbox;
-use crate::runtime::queue::Popped;
+use crate::runtime::queue::{Choice, Heads, Popped};
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+/// If all clicks were read and no other came for so long, none is on its way that a claim could wait for.
+const CLICKS_IDLE: Duration = Duration::from_millis(20);
 /// Not known yet.
 const UNSET: i64 = -1;
 
@@ -29,19 +32,82 @@ pub(super) struct Worker<'a> {
     store: ClickStore,
     outbox: Outbox,
     positions: Positions,
+    /// Since when outputs are on their way, and their number.
+    sent: Option<(Instant, usize)>,
     unwritten: Unwritten,
     expired: Option<Instant>,
+    turns: Turns,
+}
+
+/// Whose turn it is: a claim's once the clicks that are as old were read. In order it meets its click at once and
+/// spares attribute a revision, as after a pause, when both topics are read as fast as can be. Out of order it costs
+/// no more than that: nothing depends on it.
+struct Turns {
+    /// When a click was read last.
+    clicked: Instant,
+    /// Since when a claim is the next one.
+    waiting: Instant,
+    /// How long it may wait.
+    patience: Duration,
+}
+
+impl Turns {
+    fn new(patience: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            clicked: now,
+            waiting: now,
+            patience,
+        }
+    }
+
+    /// `behind` says whether there are clicks in the log that were not read yet.
+    fn choose(&mut self, heads: &Heads<'_, Batch>, now: Instant, behind: impl Fn() -> bool) -> Choice {
+        let clicks = heads.of(CLICKS);
+        let Some(claims) = heads.of(CLAIMS) else {
+            self.waiting = now;
+            if clicks.is_some() {
+                self.clicked = now;
+            }
+            return clicks.map_or(Choice::Nothing, |_| Choice::Take(CLICKS));
+        };
+        let patience = self
+            .patience
+            .saturating_sub(now.saturating_duration_since(self.waiting));
+        let idle = || match behind() {
+            true => patience,
+            false => CLICKS_IDLE.saturating_sub(now.saturating_duration_since(self.clicked)),
+        };
+        match clicks {
+            Some(clicks) if !patience.is_zero() && !is_before(claims, clicks) => {
+                self.clicked = now;
+                Choice::Take(CLICKS)
+            }
+            None if !patience.is_zero() && !idle().is_zero() => Choice::Later(idle().min(CLICKS_IDLE)),
+            _ => {
+                self.waiting = now;
+                Choice::Take(CLAIMS)
+            }
+        }
+    }
+}
+
+fn is_before(claims: &Batch, clicks: &Batch) -> bool {
+    match (claims.span(), clicks.span()) {
+        (Some((_, last)), Some((first, _))) => last < first,
+        _ => true,
+    }
 }
 
 /// What was processed and is not in the store yet.
 #[derive(Default)]
 struct Unwritten {
     since: Option<Instant>,
-    records: usize,
+    bytes: usize,
     newest: i64,
     batches: Vec<Batch>,
     clicks: FxHashMap<ClickKey, (u32, u32)>,
-    waiting: FxHashMap<[u8; 16], Vec<u8>>,
+    waiting: BTreeMap<[u8; 16], Vec<u8>>,
     emitted: FxHashSet<(ClickKey, String)>,
 }
 
@@ -50,13 +116,22 @@ impl Unwritten {
         let (batch, record) = self.clicks.get(&key)?;
         self.batches.get(*batch as usize)?.value(*record as usize)
     }
+
+    /// The clicks in the order of their IDs.
+    fn clicks(&self) -> impl Iterator<Item = ([u8; 16], &[u8])> {
+        let mut keys: Vec<ClickKey> = self.clicks.keys().copied().collect();
+        keys.sort_unstable();
+        keys.into_iter()
+            .filter_map(|key| Some((key.to_be_bytes(), self.click(key)?)))
+    }
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(stage: &'a Join, task: &'a Task) -> Result<Self> {
         let partition = task.partition();
         let dir = stage.state_dir.join(partition.to_string());
-        let store = ClickStore::open(&dir, stage.settings.segment_days, stage.settings.keep_days)?;
+        let settings = stage.settings;
+        let store = ClickStore::open(&dir, &stage.forest, settings.segment_days, settings.keep_days)?;
         let found = store.positions()?;
         let start = |next: i64| {
             if next < 0 {
@@ -78,29 +153,46 @@ impl<'a> Worker<'a> {
             store,
             outbox: stage.producers.outbox(),
             positions,
+            sent: None,
             unwritten: Unwritten::default(),
             expired: None,
+            turns: Turns::new(Duration::from_millis(stage.settings.claim_wait_ms)),
         })
     }
 
     pub(super) fn run(mut self) -> Result<()> {
-        let flush_every = Duration::from_millis(self.stage.settings.flush_ms);
+        let acknowledge_every = Duration::from_millis(self.stage.settings.acknowledge_ms);
+        let write_every = Duration::from_millis(self.stage.settings.write_ms);
         loop {
-            let wait = match self.unwritten.since {
-                Some(since) => flush_every.saturating_sub(since.elapsed()),
+            let wait = match self.sent {
+                Some((since, _)) => acknowledge_every.saturating_sub(since.elapsed()),
                 None => Duration::from_millis(500),
             };
-            let popped = self.task.queue.pop(wait);
+            let (turns, [clicks, _]) = (&mut self.turns, self.positions);
+            let behind = || {
+                let end = self.task.end(CLICKS, self.partition);
+                end.is_none_or(|end| clicks < end)
+            };
+            let popped = self
+                .task
+                .queue
+                .pop_by(wait, |heads| turns.choose(heads, Instant::now(), behind));
             let stopped = matches!(popped, Popped::Closed);
             if let Popped::Item(batch) = popped {
                 self.process(batch)?;
             }
-            let due = self
+            let due = self.sent.is_some_and(|(since, records)| {
+                records >= self.stage.settings.acknowledge_records || since.elapsed() >= acknowledge_every
+            });
+            if stopped || due {
+                self.acknowledge()?;
+            }
+            let old = self
                 .unwritten
                 .since
-                .is_some_and(|since| since.elapsed() >= flush_every);
-            if stopped || due || self.unwritten.records >= self.stage.settings.flush_records {
-                self.flush()?;
+                .is_some_and(|since| since.elapsed() >= write_every);
+            if stopped || old || self.unwritten.bytes >= self.stage.settings.write_bytes {
+                self.write()?;
             }
             if stopped {
                 return Ok(());
@@ -116,8 +208,9 @@ impl<'a> Worker<'a> {
     }
 
     fn process(&mut self, batch: Batch) -> Result<()> {
+        let (_, records) = self.sent.get_or_insert_with(|| (Instant::now(), 0));
+        *records += batch.len();
         self.unwritten.since.get_or_insert_with(Instant::now);
-        self.unwritten.records += batch.len();
         let number = u32::try_from(self.unwritten.batches.len())?;
         if batch.topic == CLICKS {
             for (index, record) in batch.records().enumerate() {
@@ -149,6 +242,7 @@ impl<'a> Worker<'a> {
             *position = next;
         }
         if batch.topic == CLICKS {
+            self.unwritten.bytes += batch.bytes();
             self.unwritten.batches.push(batch);
         }
         Ok(())
@@ -301,37 +395,45 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Waits for all outputs, then writes the store with the positions.
-    fn flush(&mut self) -> Result<()> {
-        let Some(since) = self.unwritten.since else {
+    /// Waits for all outputs, and tells the group and the operators.
+    fn acknowledge(&mut self) -> Result<()> {
+        let Some((since, records)) = self.sent.take() else {
             return Ok(());
         };
         self.outbox
             .wait()
             .context("an output of join was not delivered")?;
         crash_point!("join.after_send");
-        crash_point!("join.before_store");
-        let mut writer = self.store.writer(self.unwritten.newest, now())?;
-        for batch in &self.unwritten.batches {
-            for record in batch.records() {
-                if let (16, Some(value)) = (record.key.len(), record.value) {
-                    writer.click(record.key, value);
-                }
-            }
-        }
-        for (id, tenants) in &self.unwritten.waiting {
-            writer.waiting(id, tenants);
-        }
-        writer.commit(self.positions)?;
-        crash_point!("join.after_store");
         for (topic, next) in self.positions.into_iter().enumerate() {
             if next != UNSET {
                 self.task.store_offset(topic, self.partition, next);
                 self.task.progress(topic, self.partition, next);
             }
         }
-        metrics::counter!("tributary_join_records_total").increment(self.unwritten.records as u64);
-        metrics::histogram!("tributary_join_flush_seconds").record(since.elapsed().as_secs_f64());
+        metrics::counter!("tributary_join_records_total").increment(records as u64);
+        metrics::histogram!("tributary_join_acknowledge_seconds").record(since.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Writes the store, with the positions. Only after all outputs of what was read so far are acknowledged: what
+    /// the store knows is not read again.
+    fn write(&mut self) -> Result<()> {
+        self.acknowledge()?;
+        if self.unwritten.since.is_none() {
+            return Ok(());
+        }
+        crash_point!("join.before_store");
+        let clicks: Vec<_> = self.unwritten.clicks().collect();
+        self.store.write(
+            (self.unwritten.newest, now()),
+            clicks.iter().map(|(id, value)| (id.as_slice(), *value)),
+            self.unwritten
+                .waiting
+                .iter()
+                .map(|(id, tenants)| (id.as_slice(), tenants.as_slice())),
+            self.positions,
+        )?;
+        crash_point!("join.after_store");
         self.unwritten = Unwritten::default();
         Ok(())
     }
@@ -340,4 +442,56 @@ impl<'a> Worker<'a> {
 fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::queue::Queue;
+
+    fn batch(topic: usize, timestamps: &[i64]) -> Batch {
+        let mut batch = Batch::new(topic, 0);
+        for timestamp in timestamps {
+            batch.push(Record {
+                offset: *timestamp,
+                timestamp: *timestamp,
+                key: b"",
+                value: None,
+            });
+        }
+        batch
+    }
+
+    #[test]
+    fn a_claim_waits_for_clicks_as_old_but_not_for_ever() {
+        let queue = Queue::new(2, 1_000_000);
+        let push = |batch: Batch| queue.push(batch.topic, batch, 1, Duration::ZERO).unwrap();
+        let mut turns = Turns::new(Duration::from_secs(2));
+        let start = Instant::now();
+        let mut next = |after_ms: u64, behind: bool| {
+            let now = start + Duration::from_millis(after_ms);
+            match queue.pop_by(Duration::ZERO, |heads| turns.choose(heads, now, || behind)) {
+                Popped::Item(batch) => batch.span(),
+                _ => None,
+            }
+        };
+        push(batch(CLAIMS, &[10, 20]));
+        push(batch(CLICKS, &[1, 5]));
+        push(batch(CLICKS, &[20, 30]));
+        push(batch(CLICKS, &[31, 32]));
+        assert_eq!(next(0, true), Some((1, 5)));
+        assert_eq!(next(1, true), Some((20, 30)));
+        assert_eq!(next(2, true), Some((10, 20)));
+        assert_eq!(next(3, true), Some((31, 32)));
+        push(batch(CLAIMS, &[40]));
+        assert_eq!(next(4, false), None);
+        assert_eq!(next(24, true), None, "a click is on its way");
+        assert_eq!(next(24, false), Some((40, 40)), "no click comes");
+        push(batch(CLAIMS, &[99]));
+        push(batch(CLICKS, &[50]));
+        push(batch(CLICKS, &[60]));
+        assert_eq!(next(25, false), Some((50, 50)));
+        assert_eq!(next(2_025, true), Some((99, 99)), "it has waited long enough");
+        assert_eq!(next(2_026, true), Some((60, 60)));
+    }
 }

@@ -92,6 +92,11 @@ impl Batch {
         self.buffer.get(extent.key_end..extent.end)
     }
 
+    /// The timestamps of the first and last record, UTC milliseconds; None if it is empty.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        Some((self.records.first()?.timestamp, self.records.last()?.timestamp))
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -140,12 +145,13 @@ mod tests {
             },
         ];
         let mut batch = Batch::new(1, 2);
-        assert_eq!(batch.next(), None);
+        assert_eq!((batch.next(), batch.span()), (None, None));
         for record in records {
             batch.push(record);
         }
         assert_eq!(batch.records().collect::<Vec<_>>(), records);
         assert_eq!((batch.len(), batch.next()), (3, Some(10)));
+        assert_eq!(batch.span(), Some((1, 3)));
         assert_eq!(batch.value(0), Some(&b"xyz"[..]));
         assert_eq!(
             (batch.value(1), batch.value(2), batch.value(3)),

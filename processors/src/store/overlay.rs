@@ -1,78 +1,106 @@
 //! Changes that are not on disk yet, and reads that see them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
+use std::iter::Peekable;
 
 use tributary_domain::store::{Entry, StoreError};
 
+/// Keys with their new values; None where they are deleted.
 #[derive(Default)]
-pub(super) struct Overlay(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+pub(super) struct Overlay {
+    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// About what an entry costs beside its key and value.
+const ENTRY_BYTES: usize = 120;
+
+fn weight(key: &[u8], value: Option<&Vec<u8>>) -> usize {
+    ENTRY_BYTES + key.len() + value.map_or(0, Vec::len)
+}
 
 impl Overlay {
     pub(super) fn get(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
-        self.0.get(key)
+        self.changes.get(key)
     }
 
-    pub(super) fn set(&mut self, key: &[u8], value: Option<Vec<u8>>) {
-        if let Some(slot) = self.0.get_mut(key) {
-            *slot = value;
-        } else {
-            self.0.insert(key.to_vec(), value);
+    pub(super) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.bytes += weight(&key, value.as_ref());
+        let key_len = key.len();
+        if let Some(old) = self.changes.insert(key, value) {
+            self.bytes -= ENTRY_BYTES + key_len + old.map_or(0, |old| old.len());
+        }
+    }
+
+    /// Takes over another's changes, which are the newer ones.
+    pub(super) fn absorb(&mut self, newer: &mut Self) {
+        newer.bytes = 0;
+        for (key, value) in std::mem::take(&mut newer.changes) {
+            self.set(key, value);
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.changes.len()
     }
 
-    pub(super) fn changes(&self) -> impl Iterator<Item = (&[u8], &Option<Vec<u8>>)> {
-        self.0.iter().map(|(key, value)| (key.as_slice(), value))
+    /// Roughly, in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    /// Both in key order, the overlay over the disk; `disk` starts at `start`.
-    pub(super) fn merged<K: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &self,
-        disk: impl Iterator<Item = Result<(K, V), StoreError>>,
-        prefix: &[u8],
-        start: &[u8],
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        let mut out = Vec::new();
-        let mut disk = disk.peekable();
-        let mut changes = self
-            .0
-            .range(start.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .peekable();
-        while out.len() < limit {
-            let on_disk = match disk.peek() {
-                Some(Ok((key, _))) if key.as_ref().starts_with(prefix) => Some(key.as_ref()),
-                Some(Err(_)) => return disk.next().transpose().map(|_| out),
-                _ => None,
-            };
-            let take_change = match (on_disk, changes.peek()) {
-                (None, None) => break,
-                (Some(_), None) => false,
-                (None, Some(_)) => true,
-                (Some(disk_key), Some((key, _))) => {
-                    let take = key.as_slice() <= disk_key;
-                    if key.as_slice() == disk_key {
-                        disk.next();
+    /// In the order of their keys.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.changes
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// Entries from `start` on, in key order, with the changes over what is below; that starts at `start`, too.
+    pub(super) fn over<I>(&self, start: &[u8], below: I) -> Over<'_, I>
+    where
+        I: Iterator<Item = Result<Entry, StoreError>>,
+    {
+        Over {
+            changes: self.changes.range(start.to_vec()..).peekable(),
+            below: below.peekable(),
+        }
+    }
+}
+
+/// See [`Overlay::over`].
+pub(super) struct Over<'a, I: Iterator> {
+    changes: Peekable<Range<'a, Vec<u8>, Option<Vec<u8>>>>,
+    below: Peekable<I>,
+}
+
+impl<I: Iterator<Item = Result<Entry, StoreError>>> Iterator for Over<'_, I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let changed = match (self.changes.peek(), self.below.peek()) {
+                (Some((changed, _)), Some(Ok((key, _)))) if *changed > key => false,
+                (Some((changed, _)), Some(Ok((key, _)))) => {
+                    if *changed == key {
+                        self.below.next();
                     }
-                    take
+                    true
                 }
+                (Some(_), None) => true,
+                (_, Some(Err(_))) | (None, _) => false,
             };
-            if take_change {
-                if let Some((key, Some(value))) = changes.next() {
-                    out.push((key.clone(), value.clone()));
-                }
-            } else if let Some(Ok((key, value))) = disk.next() {
-                out.push((key.as_ref().to_vec(), value.as_ref().to_vec()));
+            if !changed {
+                return self.below.next();
+            }
+            if let Some((key, Some(value))) = self.changes.next() {
+                return Some(Ok((key.clone(), value.clone())));
             }
         }
-        Ok(out)
     }
 }

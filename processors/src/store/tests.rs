@@ -18,7 +18,7 @@ impl Scratch {
     }
 
     fn open(&self) -> DiskStore {
-        DiskStore::open(&self.0, 1, Limits::default()).unwrap()
+        DiskStore::open(&self.0, 1, &Forest::default(), 1_000_000).unwrap()
     }
 }
 
@@ -66,7 +66,9 @@ enum Step {
     Delete(Vec<u8>),
     Commit,
     Discard,
+    Flush,
     Reopen,
+    Kill,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -78,7 +80,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             3 => key().prop_map(Step::Delete),
             1 => Just(Step::Commit),
             1 => Just(Step::Discard),
+            1 => Just(Step::Flush),
             1 => Just(Step::Reopen),
+            1 => Just(Step::Kill),
         ],
         1..60,
     )
@@ -87,12 +91,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // The model is two memory stores: what is committed, and what is visible.
+    // The model is three memory stores: what is on disk, what is committed, and what is visible.
     #[test]
     fn disk_does_what_memory_does(steps in steps()) {
         let scratch = Scratch::new("model");
         let mut disk = scratch.open();
-        let (mut committed, mut visible) = (MemoryStore::default(), MemoryStore::default());
+        let mut visible = MemoryStore::default();
+        let (mut flushed, mut committed) = (visible.clone(), visible.clone());
         for step in steps {
             match step {
                 Step::Put(key, value) => {
@@ -111,10 +116,22 @@ proptest! {
                     disk.discard();
                     visible = committed.clone();
                 }
+                Step::Flush => {
+                    disk.flush().unwrap();
+                    flushed = committed.clone();
+                }
                 Step::Reopen => {
+                    disk.flush().unwrap();
                     drop(disk);
                     disk = scratch.open();
+                    flushed = committed.clone();
                     visible = committed.clone();
+                }
+                Step::Kill => {
+                    drop(disk);
+                    disk = scratch.open();
+                    committed = flushed.clone();
+                    visible = flushed.clone();
                 }
             }
             for (prefix, from, limit) in [(&b""[..], &b""[..], 100), (b"a", b"", 100), (b"b", b"bb", 2), (b"", b"c", 3)] {
@@ -137,7 +154,13 @@ fn position_and_data_are_written_together_or_not_at_all() {
     assert_eq!(store.position().unwrap(), None);
     store.put(b"k", vec![1]);
     store.commit(b"one").unwrap();
+    store.flush().unwrap();
     store.put(b"k", vec![2]);
+    store.commit(b"two").unwrap();
+    store.put(b"k", vec![3]);
+    store.discard();
+    assert_eq!(store.position().unwrap(), Some(b"two".to_vec()));
+    assert_eq!(store.get(b"k").unwrap(), Some(vec![2]));
     drop(store);
     let store = scratch.open();
     assert_eq!(store.position().unwrap(), Some(b"one".to_vec()));
@@ -150,8 +173,9 @@ fn another_format_starts_empty() {
     let mut store = scratch.open();
     store.put(b"k", vec![1]);
     store.commit(b"one").unwrap();
+    store.flush().unwrap();
     drop(store);
-    let store = DiskStore::open(&scratch.0, 2, Limits::default()).unwrap();
+    let store = DiskStore::open(&scratch.0, 2, &Forest::default(), 1_000_000).unwrap();
     assert_eq!(store.position().unwrap(), None);
     assert_eq!(store.get(b"k").unwrap(), None);
 }
@@ -162,9 +186,10 @@ fn a_damaged_store_is_deleted() {
     let mut store = scratch.open();
     store.put(b"k", vec![1]);
     store.commit(b"one").unwrap();
+    store.flush().unwrap();
     drop(store);
     let mut files = 0;
-    for entry in std::fs::read_dir(&scratch.0).unwrap() {
+    for entry in std::fs::read_dir(scratch.0.join("tree")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             std::fs::write(&path, b"this is no database").unwrap();
@@ -187,6 +212,7 @@ fn a_wiped_store_is_empty_and_usable() {
     assert_eq!((store.position().unwrap(), store.pending()), (None, 0));
     store.put(b"k", vec![2]);
     store.commit(b"two").unwrap();
+    store.flush().unwrap();
     drop(store);
     assert_eq!(scratch.open().get(b"k").unwrap(), Some(vec![2]));
 }
@@ -206,13 +232,45 @@ fn copy(from: &Path, to: &Path) {
 
 // A copy of the files while the store is open is what a kill would leave behind.
 #[test]
-fn what_is_committed_outlives_a_killed_process() {
+fn what_is_flushed_outlives_a_killed_process() {
     let (scratch, left) = (Scratch::new("alive"), Scratch::new("killed"));
     let mut store = scratch.open();
     store.put(b"k", vec![1]);
     store.commit(b"one").unwrap();
+    store.flush().unwrap();
+    store.put(b"k", vec![2]);
+    store.commit(b"two").unwrap();
     copy(&scratch.0, &left.0);
     let found = left.open();
     assert_eq!(found.position().unwrap(), Some(b"one".to_vec()));
     assert_eq!(found.get(b"k").unwrap(), Some(vec![1]));
+}
+
+#[test]
+fn many_changes_are_flushed_and_merged_without_being_asked() {
+    let scratch = Scratch::new("many");
+    let mut store = scratch.open();
+    let key = |i: u32| (i.wrapping_mul(2_654_435_761) % 5_000).to_be_bytes();
+    for i in 0..60_000_u32 {
+        store.put(&key(i), vec![(i % 251) as u8; 900]);
+        if i % 500 == 499 {
+            store.commit(&i.to_be_bytes()).unwrap();
+        }
+    }
+    store.flush().unwrap();
+    drop(store);
+    let store = scratch.open();
+    assert_eq!(store.position().unwrap(), Some(59_999_u32.to_be_bytes().to_vec()));
+    let mut last = std::collections::BTreeMap::new();
+    (0..60_000_u32).for_each(|i| drop(last.insert(key(i).to_vec(), vec![(i % 251) as u8; 900])));
+    assert_eq!(store.scan(b"", b"", usize::MAX).unwrap(), Vec::from_iter(last));
+}
+
+#[test]
+fn one_owner_at_a_time() {
+    let scratch = Scratch::new("owner");
+    let store = scratch.open();
+    assert!(File::create(scratch.0.join("lock")).unwrap().try_lock().is_err());
+    drop(store);
+    assert!(File::create(scratch.0.join("lock")).unwrap().try_lock().is_ok());
 }

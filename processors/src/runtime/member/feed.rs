@@ -19,31 +19,36 @@ const FULL_PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Feed {
     queue: Arc<Queue<Batch>>,
-    partitions: Vec<(usize, String, i32)>,
-    filling: Vec<Batch>,
+    lanes: Vec<Lane>,
+}
+
+/// A partition, and its lane in the worker's queue.
+struct Lane {
+    name: String,
+    filling: Batch,
     stash: Vec<Batch>,
     paused: bool,
 }
 
 impl Feed {
+    /// Lanes in the order of `partitions`: topic index, topic name, partition.
     pub(super) fn new(queue: Arc<Queue<Batch>>, partitions: Vec<(usize, String, i32)>) -> Self {
-        let filling = partitions
-            .iter()
-            .map(|(topic, _, partition)| Batch::new(*topic, *partition))
-            .collect();
-        Self {
-            queue,
-            partitions,
-            filling,
+        let lane = |(topic, name, partition)| Lane {
+            name,
+            filling: Batch::new(topic, partition),
             stash: Vec::new(),
             paused: false,
+        };
+        Self {
+            queue,
+            lanes: partitions.into_iter().map(lane).collect(),
         }
     }
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = (&str, i32)> {
-        self.partitions
+        self.lanes
             .iter()
-            .map(|(_, name, partition)| (name.as_str(), *partition))
+            .map(|lane| (lane.name.as_str(), lane.filling.partition))
     }
 
     pub(super) fn close(&self) {
@@ -57,40 +62,51 @@ impl Feed {
         consumer: &Member,
     ) -> Result<()> {
         let own = (topic, message.partition());
-        let Some(batch) = self
-            .filling
+        let found = self
+            .lanes
             .iter_mut()
-            .find(|batch| (batch.topic, batch.partition) == own)
-        else {
+            .enumerate()
+            .find(|(_, lane)| (lane.filling.topic, lane.filling.partition) == own);
+        let Some((index, lane)) = found else {
             return Ok(());
         };
-        batch.push_message(message);
-        if batch.len() >= BATCH_RECORDS || batch.bytes() >= BATCH_BYTES {
-            let full = std::mem::replace(batch, Batch::new(own.0, own.1));
-            self.hand_over(full, consumer)?;
+        lane.filling.push_message(message);
+        if lane.filling.len() >= BATCH_RECORDS || lane.filling.bytes() >= BATCH_BYTES {
+            lane.hand_over(index, &self.queue, consumer)?;
         }
         Ok(())
     }
 
     pub(super) fn flush(&mut self, consumer: &Member) -> Result<()> {
-        for index in 0..self.filling.len() {
-            let Some(batch) = self.filling.get_mut(index).filter(|batch| !batch.is_empty()) else {
-                continue;
-            };
-            let (topic, partition) = (batch.topic, batch.partition);
-            let full = std::mem::replace(batch, Batch::new(topic, partition));
-            self.hand_over(full, consumer)?;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if !lane.filling.is_empty() {
+                lane.hand_over(index, &self.queue, consumer)?;
+            }
         }
         Ok(())
     }
 
-    fn hand_over(&mut self, batch: Batch, consumer: &Member) -> Result<()> {
+    /// Hands over what waits and reads on, where the worker has caught up.
+    pub(super) fn resume(&mut self, consumer: &Member) -> Result<()> {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.paused && self.queue.has_room(index) {
+                lane.resume(index, &self.queue, consumer)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn hand_over(&mut self, index: usize, queue: &Queue<Batch>, consumer: &Member) -> Result<()> {
+        let next = Batch::new(self.filling.topic, self.filling.partition);
+        let batch = std::mem::replace(&mut self.filling, next);
         if !self.stash.is_empty() {
             self.stash.push(batch);
             return Ok(());
         }
         let weight = batch.bytes();
-        if let Err(batch) = self.queue.push(batch, weight, FULL_PATIENCE) {
+        if let Err(batch) = queue.push(index, batch, weight, FULL_PATIENCE) {
             self.stash.push(batch);
             consumer.pause(&self.list())?;
             self.paused = true;
@@ -98,15 +114,11 @@ impl Feed {
         Ok(())
     }
 
-    /// Hands over what waits and reads on, once the worker has caught up.
-    pub(super) fn resume(&mut self, consumer: &Member) -> Result<()> {
-        if !self.paused || !self.queue.has_room() {
-            return Ok(());
-        }
+    fn resume(&mut self, index: usize, queue: &Queue<Batch>, consumer: &Member) -> Result<()> {
         let mut waiting = std::mem::take(&mut self.stash).into_iter();
         while let Some(batch) = waiting.next() {
             let weight = batch.bytes();
-            if let Err(batch) = self.queue.push(batch, weight, Duration::ZERO) {
+            if let Err(batch) = queue.push(index, batch, weight, Duration::ZERO) {
                 self.stash = std::iter::once(batch).chain(waiting).collect();
                 return Ok(());
             }
@@ -118,9 +130,7 @@ impl Feed {
 
     fn list(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        for (_, name, partition) in &self.partitions {
-            list.add_partition(name, *partition);
-        }
+        list.add_partition(&self.name, self.filling.partition);
         list
     }
 }

@@ -17,7 +17,7 @@ use crate::runtime::consumer::Member;
 use crate::runtime::health::Health;
 use crate::runtime::queue::Queue;
 
-const QUEUE_BYTES: usize = 1024 * 1024;
+const QUEUE_BYTES: usize = 512 * 1024;
 
 /// Where a partition is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +57,13 @@ pub struct Task {
 pub(super) fn pair(
     stage: &Arc<dyn Stage>,
     consumer: &Arc<Member>,
-    partitions: Vec<(usize, i32)>,
+    mut partitions: Vec<(usize, i32)>,
     health: &Health,
     started: SyncSender<Positions>,
 ) -> (Task, Feed) {
-    let queue = Arc::new(Queue::new(QUEUE_BYTES));
+    // Lanes of the queue are in the order of the stage's topics.
+    partitions.sort_unstable();
+    let queue = Arc::new(Queue::new(partitions.len(), QUEUE_BYTES));
     let names = partitions
         .iter()
         .map(|(topic, partition)| {
@@ -122,6 +124,11 @@ impl Task {
             Some((Err(error), _)) => Err(error),
             _ => Ok(None),
         }
+    }
+
+    /// The end of a partition, as last heard of; None until then. It may lag behind by seconds.
+    pub fn end(&self, topic: usize, partition: i32) -> Option<i64> {
+        self.consumer.context().end(self.topic(topic), partition)
     }
 
     /// This member's credentials as of now. Valid for as long as the worker lives: its partitions are not
