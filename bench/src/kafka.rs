@@ -40,9 +40,9 @@ impl Bulk {
         Ok(Self(config.create_with_context(Failures::default())?))
     }
 
-    /// Queues one record.
-    pub fn send(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<()> {
-        let mut record = BaseRecord::to(topic).key(key).payload(value);
+    /// Queues one record; `at` is its time in Kafka, UTC milliseconds.
+    pub fn send(&self, topic: &str, key: &[u8], value: &[u8], at: i64) -> Result<()> {
+        let mut record = BaseRecord::to(topic).key(key).payload(value).timestamp(at);
         loop {
             match self.0.send(record) {
                 Ok(()) => return Ok(()),

@@ -121,7 +121,7 @@ fn fill(ground: &Ground, options: &Options, id: u32) -> Result<()> {
         let row = Row::new(options.seed, i, FIRST);
         let value = row.encode(id);
         bytes += value.len();
-        bulk.send(TOPIC, row.id().as_bytes(), &value)?;
+        bulk.send(TOPIC, row.id().as_bytes(), &value, row.at())?;
     }
     bulk.finish()?;
     figure("fill.value_size", bytes as u64 / options.rows.max(1), "bytes");
@@ -182,7 +182,7 @@ async fn production(ground: &Ground, options: &Options) -> Result<bool> {
     let topic = ground.kafka.topic(Topic::Clicks);
     for i in 0..options.rows {
         let click = Row::new(options.seed, i, FIRST).click();
-        bulk.send(&topic, click.id.as_bytes(), &encoder.encode(&click)?)?;
+        bulk.send(&topic, click.id.as_bytes(), &encoder.encode(&click)?, click.at)?;
     }
     bulk.finish()?;
     ground.write_settings("")?;

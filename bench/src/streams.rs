@@ -129,6 +129,7 @@ async fn fill(ground: &Ground, population: &Population, rules: &[Fact]) -> Resul
             &topic(Topic::Facts),
             &population::key(fact),
             &encoder.encode(fact)?,
+            fact.at,
         )?;
     }
     for (name, told) in [
@@ -136,13 +137,13 @@ async fn fill(ground: &Ground, population: &Population, rules: &[Fact]) -> Resul
         (Topic::Facts, &population.payments),
     ] {
         for told in told {
-            bulk.send(&topic(name), &told.key, &encoder.encode(&told.fact)?)?;
+            bulk.send(&topic(name), &told.key, &encoder.encode(&told.fact)?, told.at)?;
         }
     }
     let name = topic(Topic::Clicks);
     for i in 0..population.shape.clicks {
         let click = population.shape.click(i, population.shape.time(i));
-        bulk.send(&name, click.id.as_bytes(), &clicks.encode(&click)?)?;
+        bulk.send(&name, click.id.as_bytes(), &clicks.encode(&click)?, click.at)?;
     }
     bulk.finish()?;
     decimal(

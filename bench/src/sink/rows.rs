@@ -122,6 +122,11 @@ impl Row {
         }
     }
 
+    /// Event time, UTC milliseconds.
+    pub fn at(&self) -> i64 {
+        self.at
+    }
+
     /// The row's ID: its key in Kafka.
     pub fn id(&self) -> &str {
         self.texts.first().map_or("", String::as_str)

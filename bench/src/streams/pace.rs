@@ -88,7 +88,7 @@ impl Sender {
             while sent < goal {
                 let click = self.shape.click(sent, now);
                 self.bulk
-                    .send(clicks, click.id.as_bytes(), &self.clicks.encode(&click)?)?;
+                    .send(clicks, click.id.as_bytes(), &self.clicks.encode(&click)?, now)?;
                 if sent.is_multiple_of(10) {
                     due.push_back((now + CLAIM_AFTER_MS, click));
                 }
@@ -98,7 +98,7 @@ impl Sender {
                 let Some((_, click)) = due.pop_front() else { break };
                 let fact = claim(&click, &format!("usr_r_{}", click.id), "Sign up", now);
                 self.bulk
-                    .send(claims, click.id.as_bytes(), &self.facts.encode(&fact)?)?;
+                    .send(claims, click.id.as_bytes(), &self.facts.encode(&fact)?, now)?;
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -150,7 +150,8 @@ fn origin(workspace: &str, at: i64, source: &str) -> Origin {
 
 /// A fact, when it is told, and the key under which it stands in Kafka.
 pub struct Told {
-    at: i64,
+    /// When it is told, UTC milliseconds.
+    pub at: i64,
     /// Kafka key.
     pub key: Vec<u8>,
     /// The fact.
