@@ -57,8 +57,14 @@ impl DiskStore {
             recent: Overlay::default(),
             _lock: lock,
         };
-        store.tree = Some(Tree::open(&store.dir, &store.forest)?);
-        let found = store.committed(FORMAT)?;
+        store.tree = Tree::open(&store.dir, &store.forest)?;
+        // A tree that opens and cannot be read is damaged as well.
+        let found = match &store.tree {
+            Some(_) => store
+                .committed(FORMAT)
+                .unwrap_or_else(|error| Some(error.to_string().into_bytes())),
+            None => None,
+        };
         let expected = format.to_be_bytes();
         if found.as_deref() != Some(&expected[..]) {
             if found.is_some() {
@@ -85,7 +91,7 @@ impl DiskStore {
         self.recent.clear();
         self.tree = None;
         remove(&self.dir)?;
-        self.tree = Some(Tree::open(&self.dir, &self.forest)?);
+        self.tree = Tree::open(&self.dir, &self.forest)?;
         self.recent
             .set(FORMAT.to_vec(), Some(self.format.to_be_bytes().to_vec()));
         Ok(())
@@ -156,7 +162,7 @@ impl Store for DiskStore {
             Ok((key, _)) => key.starts_with(prefix) && key.first() != Some(&RESERVED),
             Err(_) => true,
         };
-        let committed = self.recent.over(start, self.tree()?.entries_from(start));
+        let committed = self.recent.over(start, self.tree()?.entries_from(start)?);
         self.pending
             .over(start, committed)
             .take_while(own)

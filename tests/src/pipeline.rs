@@ -111,7 +111,7 @@ impl Pipeline {
             self.edge.trim_start_matches("http://"),
         );
         // Short sessions: a process that dies or sleeps is given up within seconds. State goes to disk in small runs, so
-        // that a restart finds some, and not all of it.
+        // that a restart finds some, and not all of it; and a transaction often runs out of its time.
         Ok(format!(
             "[kafka]\nbootstrap = \"{kafka}\"\nsession_timeout_ms = 3000\n\
              [kafka.properties]\n\"session.timeout.ms\" = \"3000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
@@ -120,7 +120,7 @@ impl Pipeline {
              [clickhouse]\nurl = \"{clickhouse}\"\n\
              [ingest]\nlisten = \"{listen}\"\n\
              [join]\nwrite_ms = 500\n\
-             [attribute]\nfacts_per_transaction = 200\ncases_per_transaction = 25\nflush_bytes = 200000\n\
+             [attribute]\nfacts_per_transaction = 200\ncases_per_transaction = 25\ncompute_ms = 5\nflush_bytes = 200000\n\
              [state]\ndir = \"{dir}/state\"\n\
              [secrets]\ndir = \"{dir}/secrets\"\nmail_key = \"{MAIL_KEY}\"\n"
         ))

@@ -287,13 +287,10 @@ impl<'a, C: Core> Worker<'a, C> {
             for record in facts.by_ref().take(FACTS_PER_STEP) {
                 self.apply(&record, computed)?;
             }
-            computed.more = true;
-            while computed.more
-                && cases > 0
-                && computed.records.len() < MOST_RECORDS
-                && begun.elapsed() <= budget
-            {
-                let settled = self.core.settle(&mut self.store, cases)?;
+            // Once at least, even if there is no time left: it writes what was applied into the store, and that must
+            // be there when its offset is committed.
+            loop {
+                let settled = self.core.settle(&mut self.store, cases.max(1))?;
                 computed.more = settled.more;
                 cases = cases.saturating_sub(settled.cases.max(1));
                 for row in &settled.rows {
@@ -302,8 +299,16 @@ impl<'a, C: Core> Worker<'a, C> {
                         .records
                         .push(record.map_err(|error| End::Dead(error.into()))?);
                 }
+                let is_full =
+                    cases == 0 || computed.records.len() >= MOST_RECORDS || begun.elapsed() > budget;
+                if is_full {
+                    return Ok(());
+                }
+                if !computed.more {
+                    break;
+                }
             }
-            if computed.more || facts.peek().is_none() || begun.elapsed() > budget {
+            if facts.peek().is_none() {
                 return Ok(());
             }
         }

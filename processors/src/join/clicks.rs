@@ -41,11 +41,13 @@ struct Segment {
 }
 
 impl Segment {
-    fn open(dir: &Path, forest: &Forest) -> Result<Self, StoreError> {
-        Ok(Self {
-            clicks: Tree::open(&dir.join(CLICKS_DIR), forest)?,
-            waiting: Tree::open(&dir.join(WAITING_DIR), forest)?,
-        })
+    /// None if it is damaged.
+    fn open(dir: &Path, forest: &Forest) -> Result<Option<Self>, StoreError> {
+        let clicks = Tree::open(&dir.join(CLICKS_DIR), forest)?;
+        let waiting = Tree::open(&dir.join(WAITING_DIR), forest)?;
+        Ok(clicks
+            .zip(waiting)
+            .map(|(clicks, waiting)| Self { clicks, waiting }))
     }
 }
 
@@ -78,29 +80,44 @@ impl ClickStore {
                 remove(&entry.path())?;
             }
         }
-        let mut segments = BTreeMap::new();
-        for entry in std::fs::read_dir(&current).map_err(failed)?.flatten() {
-            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(number) = number {
-                segments.insert(number, Segment::open(&entry.path(), forest)?);
-            }
-        }
         let mut store = Self {
             dir: current,
             forest: forest.clone(),
-            segments,
+            segments: BTreeMap::new(),
             waiting: FxHashSet::default(),
             segment_ms: i64::from(segment_days.max(1)) * DAY_MS,
             keep_ms: i64::from(keep_days) * DAY_MS,
             _lock: held,
         };
-        store.load_waiting()?;
+        if !store.open_segments()? || store.load_waiting().is_err() {
+            // All of it: the position of one part says what was read of the others. The topics have it still.
+            tracing::warn!(dir = %store.dir.display(), "clicks are read again from the topics");
+            store.segments.clear();
+            store.waiting.clear();
+            remove(&store.dir)?;
+            std::fs::create_dir_all(&store.dir).map_err(failed)?;
+        }
         Ok(store)
     }
 
+    /// False if one of them is damaged.
+    fn open_segments(&mut self) -> Result<bool, StoreError> {
+        for entry in std::fs::read_dir(&self.dir).map_err(failed)?.flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(number) = number {
+                let Some(segment) = Segment::open(&entry.path(), &self.forest)? else {
+                    return Ok(false);
+                };
+                self.segments.insert(number, segment);
+            }
+        }
+        Ok(true)
+    }
+
     fn load_waiting(&mut self) -> Result<(), StoreError> {
+        self.waiting.clear();
         for segment in self.segments.values() {
-            for entry in segment.waiting.entries_from(POSITION) {
+            for entry in segment.waiting.entries_from(POSITION)? {
                 let (key, _) = entry?;
                 self.waiting.extend(click_key(&key).map(folded));
             }
@@ -121,11 +138,6 @@ impl ClickStore {
         Ok(None)
     }
 
-    /// The bytes of a click.
-    pub(super) fn click(&self, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.find(id, |segment| &segment.clicks)
-    }
-
     /// Whether somebody may wait for a click. Exact enough to be asked for every click.
     pub(super) fn may_wait(&self, key: ClickKey) -> bool {
         !self.waiting.is_empty() && self.waiting.contains(&folded(key))
@@ -134,12 +146,20 @@ impl ClickStore {
     /// The tenants that wait for a click, as written.
     pub(super) fn waiting(&self, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match click_key(id) {
-            Some(key) if self.may_wait(key) => self.find(id, |segment| &segment.waiting),
-            _ => Ok(None),
+            Some(key) if self.may_wait(key) => {}
+            _ => return Ok(None),
         }
+        // The newest list has all: it was made of the older ones.
+        for segment in self.segments.values().rev() {
+            if let Some(tenants) = segment.waiting.get(id)? {
+                return Ok(Some(tenants));
+            }
+        }
+        Ok(None)
     }
 
-    fn find(&self, id: &[u8], tree: impl Fn(&Segment) -> &Tree) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The bytes of a click.
+    pub(super) fn click(&self, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let time = std::str::from_utf8(id).ok().and_then(click_id::time);
         let likely = time.map(|time| time.div_euclid(self.segment_ms));
         let first = likely.and_then(|number| self.segments.get_key_value(&number));
@@ -149,7 +169,7 @@ impl ClickStore {
             .rev()
             .filter(|(number, _)| Some(**number) != likely);
         for (_, segment) in first.into_iter().chain(others) {
-            if let Some(value) = tree(segment).get(id)? {
+            if let Some(value) = segment.clicks.get(id)? {
                 return Ok(Some(value));
             }
         }
@@ -170,6 +190,7 @@ impl ClickStore {
         let number = newest.map_or(wanted, |newest| newest.max(wanted));
         if newest != Some(number) {
             let segment = Segment::open(&self.dir.join(number.to_string()), &self.forest)?;
+            let segment = segment.ok_or_else(|| StoreError("a new segment of clicks is damaged".into()))?;
             self.segments.insert(number, segment);
         }
         let segment = self.segments.get(&number);
@@ -200,6 +221,9 @@ impl ClickStore {
             drop(oldest.remove());
             remove(&dir)?;
             dropped += 1;
+        }
+        if dropped > 0 {
+            self.load_waiting()?;
         }
         Ok(dropped)
     }
@@ -272,6 +296,64 @@ mod tests {
         assert_eq!(store.expire(day(9999)).unwrap(), 0);
         drop(store);
         assert_eq!(open(&dir).positions().unwrap(), Some([5, 1]));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_part_takes_all_with_it_and_the_position_too() {
+        let dir = scratch("damaged");
+        let id = click_id::new(70 * DAY_MS, 5).into_bytes();
+        let mut store = open(&dir);
+        write(
+            &mut store,
+            (70 * DAY_MS, 1000 * DAY_MS),
+            &[(&id, b"old")],
+            &[],
+            [3, 0],
+        );
+        write(&mut store, (140 * DAY_MS, 1000 * DAY_MS), &[], &[], [5, 1]);
+        drop(store);
+        let clicks = dir.join(VERSION).join("10").join(CLICKS_DIR);
+        for entry in std::fs::read_dir(clicks).unwrap().map(Result::unwrap) {
+            if entry.path().is_file() {
+                std::fs::write(entry.path(), b"this is no database").unwrap();
+            }
+        }
+        let mut store = open(&dir);
+        assert_eq!((store.positions().unwrap(), store.segments.len()), (None, 0));
+        write(
+            &mut store,
+            (70 * DAY_MS, 1000 * DAY_MS),
+            &[(&id, b"again")],
+            &[],
+            [3, 0],
+        );
+        assert_eq!(store.click(&id).unwrap(), Some(b"again".to_vec()));
+        drop(store);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_newest_list_of_who_waits_counts() {
+        let dir = scratch("waits");
+        let mut store = open(&dir);
+        let id = click_id::new(70 * DAY_MS, 5).into_bytes();
+        write(
+            &mut store,
+            (70 * DAY_MS, 1000 * DAY_MS),
+            &[],
+            &[(&id, b"a/live")],
+            [0, 1],
+        );
+        write(
+            &mut store,
+            (140 * DAY_MS, 1000 * DAY_MS),
+            &[],
+            &[(&id, b"a/live\nb/live")],
+            [0, 2],
+        );
+        assert_eq!(store.waiting(&id).unwrap(), Some(b"a/live\nb/live".to_vec()));
+        drop(store);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

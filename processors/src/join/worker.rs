@@ -20,7 +20,7 @@ use crate::runtime::outbox::Outbox;
 use crate::runtime::queue::{Choice, Heads, Popped};
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
-/// If all clicks were read and no other came for so long, none is on its way that a claim could wait for.
+/// If all clicks were read, none is on its way that a claim could wait for, but what is being fetched.
 const CLICKS_IDLE: Duration = Duration::from_millis(20);
 /// Not known yet.
 const UNSET: i64 = -1;
@@ -43,8 +43,6 @@ pub(super) struct Worker<'a> {
 /// spares attribute a revision, as after a pause, when both topics are read as fast as can be. Out of order it costs
 /// no more than that: nothing depends on it.
 struct Turns {
-    /// When a click was read last.
-    clicked: Instant,
     /// Since when a claim is the next one.
     waiting: Instant,
     /// How long it may wait.
@@ -53,10 +51,8 @@ struct Turns {
 
 impl Turns {
     fn new(patience: Duration) -> Self {
-        let now = Instant::now();
         Self {
-            clicked: now,
-            waiting: now,
+            waiting: Instant::now(),
             patience,
         }
     }
@@ -66,24 +62,14 @@ impl Turns {
         let clicks = heads.of(CLICKS);
         let Some(claims) = heads.of(CLAIMS) else {
             self.waiting = now;
-            if clicks.is_some() {
-                self.clicked = now;
-            }
             return clicks.map_or(Choice::Nothing, |_| Choice::Take(CLICKS));
         };
-        let patience = self
-            .patience
-            .saturating_sub(now.saturating_duration_since(self.waiting));
-        let idle = || match behind() {
-            true => patience,
-            false => CLICKS_IDLE.saturating_sub(now.saturating_duration_since(self.clicked)),
-        };
+        // Caught up, clicks and claims come as they happen: then no clock that is slow may hold claims up.
+        let patience = if behind() { self.patience } else { CLICKS_IDLE };
+        let patience = patience.saturating_sub(now.saturating_duration_since(self.waiting));
         match clicks {
-            Some(clicks) if !patience.is_zero() && !is_before(claims, clicks) => {
-                self.clicked = now;
-                Choice::Take(CLICKS)
-            }
-            None if !patience.is_zero() && !idle().is_zero() => Choice::Later(idle().min(CLICKS_IDLE)),
+            Some(clicks) if !patience.is_zero() && !is_before(claims, clicks) => Choice::Take(CLICKS),
+            None if !patience.is_zero() => Choice::Later(patience.min(CLICKS_IDLE)),
             _ => {
                 self.waiting = now;
                 Choice::Take(CLAIMS)
@@ -108,7 +94,7 @@ struct Unwritten {
     batches: Vec<Batch>,
     clicks: FxHashMap<ClickKey, (u32, u32)>,
     waiting: BTreeMap<[u8; 16], Vec<u8>>,
-    emitted: FxHashSet<(ClickKey, String)>,
+    emitted: FxHashSet<(String, String)>,
 }
 
 impl Unwritten {
@@ -171,7 +157,7 @@ impl<'a> Worker<'a> {
             let (turns, [clicks, _]) = (&mut self.turns, self.positions);
             let behind = || {
                 let end = self.task.end(CLICKS, self.partition);
-                end.is_none_or(|end| clicks < end)
+                end.is_none_or(|end| clicks.max(0) < end)
             };
             let popped = self
                 .task
@@ -265,7 +251,7 @@ impl<'a> Worker<'a> {
         for tenant in tenants.split(|byte| *byte == b'\n') {
             let tenant = String::from_utf8_lossy(tenant);
             if let Some((workspace, mode)) = tenant.split_once('/') {
-                self.emit(record.key, &click, workspace, mode)?;
+                self.emit(&click, workspace, mode)?;
             }
         }
         Ok(())
@@ -305,7 +291,7 @@ impl<'a> Worker<'a> {
             ..*record
         };
         match self.decode(&self.stage.clicks, CLICKS, &click, &bytes)? {
-            Some(click) => self.emit(record.key, &click, &fact.workspace, &fact.mode),
+            Some(click) => self.emit(&click, &fact.workspace, &fact.mode),
             None => Ok(()),
         }
     }
@@ -328,18 +314,18 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn emit(&mut self, id: &[u8], click: &Click, workspace: &str, mode: &str) -> Result<()> {
+    fn emit(&mut self, click: &Click, workspace: &str, mode: &str) -> Result<()> {
         if click.workspace != workspace {
             metrics::counter!("tributary_join_foreign_claims_total").increment(1);
             return Ok(());
         }
         let tenant = Tenant::new(workspace, mode);
         let key = tenant.key();
-        let seen = click_key(id).map(|id| (id, key.clone()));
-        if seen.is_some_and(|seen| !self.unwritten.emitted.insert(seen)) {
+        let fact = of_click(click, &tenant);
+        // By the fact: should two clicks ever claim one ID, both are told.
+        if !self.unwritten.emitted.insert((fact.id.clone(), key.clone())) {
             return Ok(());
         }
-        let fact = of_click(click, &tenant);
         let value = self.stage.facts.encode(&fact)?;
         self.outbox
             .send(&self.stage.facts_topic, key.as_bytes(), &value, None)?;

@@ -259,6 +259,8 @@ impl Loop {
             self.look_after()?;
         }
         take(&self.consumer, &list)?;
+        // A partition that was paused when it was given away comes back paused.
+        self.consumer.resume(&list)?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Merging runs is the work of one thread for all trees of a stage.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,11 +29,19 @@ pub(crate) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> S
     StoreError(Box::new(error))
 }
 
+/// Deletes a folder; one that is killed meanwhile leaves nothing under its name.
 pub(crate) fn remove(dir: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
+    let there = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(error)),
+        Ok(()) => Ok(true),
+    };
+    let aside = dir.with_extension("deleted");
+    there(std::fs::remove_dir_all(&aside))?;
+    if there(std::fs::rename(dir, &aside))? {
+        there(std::fs::remove_dir_all(&aside))?;
     }
+    Ok(())
 }
 
 /// Holds a folder against other processes, and other owners in this one, until it is dropped.
@@ -75,7 +84,12 @@ impl Default for Forest {
             .spawn(move || {
                 while let Ok(tree) = wanted.recv() {
                     if let Some(tree) = tree.upgrade() {
-                        tree.compact();
+                        // A panic inside of the library must not end the merging of all other trees.
+                        let merge = std::panic::AssertUnwindSafe(|| tree.compact());
+                        if std::panic::catch_unwind(merge).is_err() {
+                            tracing::error!("merging runs of state panicked");
+                            metrics::counter!("tributary_store_compaction_panics_total").increment(1);
+                        }
                     }
                 }
             });
@@ -92,7 +106,6 @@ impl Default for Forest {
 
 struct Inner {
     tree: AnyTree,
-    numbers: SequenceNumberCounter,
     /// Held while runs are merged; false once the tree is closed.
     open: Mutex<bool>,
 }
@@ -101,9 +114,8 @@ impl Inner {
     fn compact(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if *open
-            && let Err(error) = self
-                .tree
-                .compact(Arc::new(Leveled::default()), self.numbers.get())
+            // Nobody reads an older state than the latest: all that was merged away may go at once.
+            && let Err(error) = self.tree.compact(Arc::new(Leveled::default()), LATEST)
         {
             // It is tried again after the next run; a tree that is damaged says so when it is read.
             tracing::warn!(%error, "merging runs of state");
@@ -113,39 +125,51 @@ impl Inner {
 
 /// One tree. Dropped, its files stay.
 pub(crate) struct Tree {
-    inner: Arc<Inner>,
+    /// None only while it is being dropped.
+    inner: Option<Arc<Inner>>,
     compactor: Sender<Weak<Inner>>,
 }
 
 // Whoever opens the folder next must be alone in it: the library removes files that were merged away when the last
-// user of the tree lets go, and takes for damage what vanishes while it opens.
+// user of the tree lets go, and takes for damage what vanishes while it opens. So the last user must be this one.
 impl Drop for Tree {
     fn drop(&mut self) {
-        *self.inner.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        while Arc::strong_count(&self.inner) > 1 {
+        let Some(mut inner) = self.inner.take() else {
+            return;
+        };
+        *inner.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        while let Err(shared) = Arc::try_unwrap(inner) {
+            inner = shared;
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
 impl Tree {
-    /// Opens the tree in `dir`; one that is damaged is deleted and made anew.
+    /// Opens the tree in `dir`. None if it is damaged: what then must be deleted is for the caller to know.
     ///
     /// # Errors
     /// If the disk does not let us.
-    pub(crate) fn open(dir: &Path, forest: &Forest) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path, forest: &Forest) -> Result<Option<Self>, StoreError> {
         let numbers = SequenceNumberCounter::default();
         let visible = SequenceNumberCounter::default();
-        let open = || {
-            let config = Config::new(dir, numbers.clone(), visible.clone())
-                .use_cache(Arc::clone(&forest.cache))
-                .use_descriptor_table(Some(Arc::clone(&forest.files)))
-                .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES));
-            // A damaged file may also be met by a panic inside of the library.
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()))
-        };
-        let tree = match open() {
+        let config = Config::new(dir, numbers.clone(), visible.clone())
+            .use_cache(Arc::clone(&forest.cache))
+            .use_descriptor_table(Some(Arc::clone(&forest.files)))
+            .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES));
+        // A damaged file may also be met by a panic inside of the library.
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
+        let tree = match opened {
             Ok(Ok(tree)) => tree,
+            // A file that is cut or gone is damage; that the disk or the limits of the process do not let us is not.
+            Ok(Err(lsm_tree::Error::Io(error)))
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+                ) =>
+            {
+                return Err(failed(error));
+            }
             damage => {
                 let cause = match damage {
                     Ok(Err(error)) => error.to_string(),
@@ -153,9 +177,7 @@ impl Tree {
                 };
                 tracing::warn!(dir = %dir.display(), cause, "state store is damaged: deleted, to be rebuilt");
                 metrics::counter!("tributary_store_rebuilt_total", "why" => "damaged").increment(1);
-                remove(dir)?;
-                let anew = open().map_err(|_| StoreError("the state store cannot be made anew".into()))?;
-                anew.map_err(failed)?
+                return Ok(None);
             }
         };
         let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
@@ -163,30 +185,36 @@ impl Tree {
         visible.fetch_max(next);
         let inner = Inner {
             tree,
-            numbers,
             open: Mutex::new(true),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
+        Ok(Some(Self {
+            inner: Some(Arc::new(inner)),
             compactor: forest.compactor.clone(),
-        })
+        }))
+    }
+
+    fn inner(&self) -> Result<&Arc<Inner>, StoreError> {
+        self.inner
+            .as_ref()
+            .ok_or_else(|| StoreError("the tree is closed".into()))
     }
 
     /// The value of a key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.inner.tree.get(key, LATEST).map_err(failed)?;
+        let value = self.inner()?.tree.get(key, LATEST).map_err(failed)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     /// Entries from a key on, in order.
-    pub(crate) fn entries_from(&self, start: &[u8]) -> impl Iterator<Item = Result<Entry, StoreError>> {
-        self.inner
-            .tree
-            .range(start.to_vec().., LATEST, None)
-            .map(|guard| {
-                let (key, value) = guard.into_inner().map_err(failed)?;
-                Ok((key.to_vec(), value.to_vec()))
-            })
+    pub(crate) fn entries_from(
+        &self,
+        start: &[u8],
+    ) -> Result<impl Iterator<Item = Result<Entry, StoreError>> + use<>, StoreError> {
+        let range = self.inner()?.tree.range(start.to_vec().., LATEST, None);
+        Ok(range.map(|guard| {
+            let (key, value) = guard.into_inner().map_err(failed)?;
+            Ok((key.to_vec(), value.to_vec()))
+        }))
     }
 
     /// Adds a run: keys in ascending order, None where a key is deleted. All of it or nothing.
@@ -194,7 +222,12 @@ impl Tree {
         &self,
         run: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
-        let mut ingestion = self.inner.tree.ingestion().map_err(failed)?;
+        let mut run = run.peekable();
+        if run.peek().is_none() {
+            return Ok(());
+        }
+        let inner = self.inner()?;
+        let mut ingestion = inner.tree.ingestion().map_err(failed)?;
         for (key, value) in run {
             match value {
                 Some(value) => ingestion.write(key, value),
@@ -204,7 +237,7 @@ impl Tree {
         }
         ingestion.finish().map_err(failed)?;
         // Nobody listens only if the thread never started.
-        self.compactor.send(Arc::downgrade(&self.inner)).ok();
+        self.compactor.send(Arc::downgrade(inner)).ok();
         Ok(())
     }
 }
