@@ -213,7 +213,7 @@ impl Tables<'_> {
 
     /// Sets a key to bytes.
     pub fn set(&mut self, table: Table, rest: &[u8], value: Vec<u8>) {
-        self.store.put(&key(table, self.tenant, rest), value);
+        self.store.put(&self.key(table, rest), value);
     }
 
     /// Sets a key that says all by being there.
@@ -223,7 +223,7 @@ impl Tables<'_> {
 
     /// Removes a key.
     pub fn delete(&mut self, table: Table, rest: &[u8]) {
-        self.store.delete(&key(table, self.tenant, rest));
+        self.store.delete(&self.key(table, rest));
     }
 
     /// Up to `limit` entries below a prefix. Keys come without table and tenant.
@@ -239,11 +239,9 @@ impl Tables<'_> {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<StoreEntry>, StoreError> {
-        let found = self.store.scan(
-            &key(table, self.tenant, prefix),
-            &key(table, self.tenant, from),
-            limit,
-        )?;
+        let found = self
+            .store
+            .scan(&self.key(table, prefix), &self.key(table, from), limit)?;
         Ok(found
             .into_iter()
             .map(|(k, v)| (k.get(5..).unwrap_or_default().to_vec(), v))

@@ -16,8 +16,8 @@ pub(super) struct Overlay {
 /// About what an entry costs beside its key and value.
 const ENTRY_BYTES: usize = 120;
 
-fn weight(key: &[u8], value: Option<&Vec<u8>>) -> usize {
-    ENTRY_BYTES + key.len() + value.map_or(0, Vec::len)
+fn weight(key: usize, value: Option<&Vec<u8>>) -> usize {
+    ENTRY_BYTES + key + value.map_or(0, Vec::len)
 }
 
 impl Overlay {
@@ -26,10 +26,10 @@ impl Overlay {
     }
 
     pub(super) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.bytes += weight(&key, value.as_ref());
-        let key_len = key.len();
+        let length = key.len();
+        self.bytes += weight(length, value.as_ref());
         if let Some(old) = self.changes.insert(key, value) {
-            self.bytes -= ENTRY_BYTES + key_len + old.map_or(0, |old| old.len());
+            self.bytes -= weight(length, old.as_ref());
         }
     }
 
