@@ -14,5 +14,6 @@ pub mod crash;
 pub mod health;
 pub mod member;
 pub mod outbox;
+pub mod polled;
 pub mod queue;
 pub mod transaction;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
+use super::polled::Polled;
 use crate::kafka::Settings;
 
 /// What a caller waits for: its own records, not those of other threads.
@@ -40,7 +41,7 @@ impl ProducerContext for Reports {
 
 /// The producer of one stage; cheap to clone, shared by its workers.
 #[derive(Clone)]
-pub struct Producers(ThreadedProducer<Reports>);
+pub struct Producers(Polled<Reports>);
 
 impl Producers {
     /// A producer; connects when it is used.
@@ -51,7 +52,7 @@ impl Producers {
         let mut config = settings.producer();
         // A broker that is away for minutes is waited for; the input stays where it is.
         config.set("message.timeout.ms", "300000");
-        Ok(Self(config.create_with_context(Reports)?))
+        Ok(Self(Polled::new(&config, Reports)?))
     }
 
     /// An outbox of one worker.
@@ -65,7 +66,7 @@ impl Producers {
 
 /// The records that one worker has sent and not yet waited for.
 pub struct Outbox {
-    producer: ThreadedProducer<Reports>,
+    producer: Polled<Reports>,
     ticket: Arc<Ticket>,
 }
 

@@ -13,9 +13,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::classify::{Class, classify};
+use super::polled::Polled;
 use crate::kafka::{Settings, TRANSACTION_TIMEOUT};
 
 /// How many outputs have their offsets reported.
@@ -76,7 +77,7 @@ impl ProducerContext for Deliveries {
 
 /// A producer under one transactional ID, with every earlier one fenced off.
 pub struct TransactionalProducer {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Polled<Deliveries>,
     deliveries: Arc<Deliveries>,
     poisoned: bool,
 }
@@ -103,10 +104,9 @@ impl TransactionalProducer {
     /// # Errors
     /// If Kafka does not let it within half a minute.
     pub fn fence(settings: &Settings, id: &str) -> Result<Self, TransactionError> {
-        let producer: ThreadedProducer<Deliveries> = settings
-            .transactional_producer(id)
-            .create_with_context(Deliveries::default())
-            .map_err(failed("creating the producer"))?;
+        let config = settings.transactional_producer(id);
+        let producer =
+            Polled::new(&config, Deliveries::default()).map_err(failed("creating the producer"))?;
         let deadline = Instant::now() + FENCE_PATIENCE;
         retry(deadline, "fencing", || producer.init_transactions(CALL_PATIENCE))?;
         Ok(Self {
