@@ -1,13 +1,14 @@
 //! The state of one owned partition, never ahead of Kafka.
 //!
 //! ```text
-//!   put ─► pending ─► commit, after Kafka's ─► recent ─► flush, when it is large ─► sorted tables on disk
+//!   put ─► changes in memory ─► commit, after Kafka's: the position moves ─► sorted tables on disk, when there are many
 //! ```
 //!
 //! Kafka is the log: what a killed process had not flushed is replayed from there. A store that is damaged or of
 //! another format is deleted, because the logs can rebuild it.
 //!
-//! Invariant: `position` on disk names exactly the log prefix that the data on disk reflects; in memory likewise.
+//! Invariant: `position` on disk names exactly the log prefix that the data on disk reflects; in memory likewise, once
+//! committed. What is not committed cannot be told apart from what is: to discard it is to go back to the disk.
 
 mod overlay;
 mod tree;
@@ -33,19 +34,26 @@ pub struct DiskStore {
     forest: Forest,
     flush_bytes: usize,
     tree: Option<Tree>,
-    pending: Overlay,
-    recent: Overlay,
+    changes: Overlay,
+    /// Changes since the last commit.
+    uncommitted: usize,
     /// Held as long as the store lives.
     _lock: File,
 }
 
 impl DiskStore {
     /// Opens the store in `dir`, empty if there is none of this format. What is committed is flushed when it takes
-    /// `flush_bytes` of memory.
+    /// `flush_bytes` of memory. Keys whose first byte is in `scanned` are expected to be scanned often.
     ///
     /// # Errors
     /// If another process has it open, or the disk does not let us.
-    pub fn open(dir: &Path, format: u32, forest: &Forest, flush_bytes: usize) -> Result<Self, StoreError> {
+    pub fn open(
+        dir: &Path,
+        format: u32,
+        scanned: &'static [u8],
+        forest: &Forest,
+        flush_bytes: usize,
+    ) -> Result<Self, StoreError> {
         let lock = lock(dir)?;
         let mut store = Self {
             dir: dir.join("tree"),
@@ -53,15 +61,15 @@ impl DiskStore {
             forest: forest.clone(),
             flush_bytes,
             tree: None,
-            pending: Overlay::default(),
-            recent: Overlay::default(),
+            changes: Overlay::new(scanned),
+            uncommitted: 0,
             _lock: lock,
         };
         store.tree = Tree::open(&store.dir, &store.forest)?;
         // A tree that opens and cannot be read is damaged as well.
         let found = match &store.tree {
             Some(_) => store
-                .committed(FORMAT)
+                .find(FORMAT)
                 .unwrap_or_else(|error| Some(error.to_string().into_bytes())),
             None => None,
         };
@@ -87,18 +95,20 @@ impl DiskStore {
     /// # Errors
     /// If the disk does not let us.
     pub fn wipe(&mut self) -> Result<(), StoreError> {
-        self.pending.clear();
-        self.recent.clear();
+        self.forget();
         self.tree = None;
         remove(&self.dir)?;
         self.tree = Tree::open(&self.dir, &self.forest)?;
-        self.recent
-            .set(FORMAT.to_vec(), Some(self.format.to_be_bytes().to_vec()));
         Ok(())
     }
 
-    fn committed(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.recent.get(key) {
+    fn forget(&mut self) {
+        self.changes.clear();
+        self.uncommitted = 0;
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.changes.get(key) {
             Some(change) => Ok(change.clone()),
             None => self.tree()?.get(key),
         }
@@ -109,7 +119,7 @@ impl DiskStore {
     /// # Errors
     /// If the disk does not let us.
     pub fn position(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.committed(POSITION)
+        self.find(POSITION)
     }
 
     /// Makes the changes and the position that they lead to the committed ones; writes a run when there are many.
@@ -117,43 +127,46 @@ impl DiskStore {
     /// # Errors
     /// If the disk does not let us; the changes stay in memory.
     pub fn commit(&mut self, position: &[u8]) -> Result<(), StoreError> {
-        self.recent.absorb(&mut self.pending);
-        self.recent.set(POSITION.to_vec(), Some(position.to_vec()));
-        if self.recent.bytes() < self.flush_bytes {
+        self.uncommitted = 0;
+        self.changes.set(POSITION, Some(position.to_vec()));
+        if self.changes.bytes() < self.flush_bytes {
             return Ok(());
         }
         self.flush()
     }
 
-    /// Writes what is committed to disk.
+    /// Writes what is committed to disk. What is not is discarded.
     ///
     /// # Errors
     /// If the disk does not let us; it stays in memory.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if self.recent.len() > 0 {
-            self.tree()?.add(self.recent.changes())?;
-            self.recent.clear();
+        self.discard();
+        if self.changes.is_empty() {
+            return Ok(());
         }
+        self.changes
+            .set(FORMAT, Some(self.format.to_be_bytes().to_vec()));
+        self.tree()?.add(self.changes.sorted().into_iter())?;
+        self.changes.clear();
         Ok(())
     }
 
-    /// Forgets the changes since the last commit.
+    /// Goes back to what is on disk, and its position, if there are changes since the last commit.
     pub fn discard(&mut self) {
-        self.pending.clear();
+        if self.uncommitted > 0 {
+            self.forget();
+        }
     }
 
-    /// Number of changed keys that are not committed yet.
-    pub fn pending(&self) -> usize {
-        self.pending.len()
+    /// Number of changes since the last commit.
+    pub fn uncommitted(&self) -> usize {
+        self.uncommitted
     }
 }
 
 impl Store for DiskStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.pending.get(key) {
-            Some(change) => Ok(change.clone()),
-            None => self.committed(key),
-        }
+        self.find(key)
     }
 
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -162,10 +175,12 @@ impl Store for DiskStore {
             Ok((key, _)) => key.starts_with(prefix) && key.first() != Some(&RESERVED),
             Err(_) => true,
         };
-        let committed = self.recent.over(start, self.tree()?.entries_from(start)?);
-        self.pending
-            .over(start, committed)
-            .take_while(own)
+        let below = self.tree()?.entries_from(start)?;
+        // The library's iterator knows no end, and looks at what lies behind the last entry.
+        let below = below.take_while(own);
+        self.changes
+            .over(prefix, start, below)
+            .filter(own)
             .take(limit)
             .collect()
     }
@@ -176,11 +191,13 @@ impl Store for DiskStore {
             Some(&RESERVED),
             "keys from 0xff on are the store's own"
         );
-        self.pending.set(key.to_vec(), Some(value));
+        self.uncommitted += 1;
+        self.changes.set(key, Some(value));
     }
 
     fn delete(&mut self, key: &[u8]) {
-        self.pending.set(key.to_vec(), None);
+        self.uncommitted += 1;
+        self.changes.set(key, None);
     }
 }
 

@@ -25,8 +25,8 @@ use crate::tenant::Tenant;
 use cases::{Added, click_reference};
 use cells::Cells;
 use dirty::Dirty;
-pub use state::STATE_VERSION;
-use state::{Table, Tables, decode, encode, key, last_number};
+pub use state::{SCANNED, STATE_VERSION};
+use state::{CASE, OBJECT, Table, Tables, decode, encode, key, last_number};
 
 /// What became of one fact. Every fact gets exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,7 +210,10 @@ impl Engine {
     /// Every row that stands in the ledger, for audits. To be asked after a settlement.
     pub fn standing(&self, store: &dyn Store) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        for (_, value) in store.scan(&[Table::Objects as u8], &[], usize::MAX)? {
+        for (key, value) in store.scan(&[Table::Records as u8], &[], usize::MAX)? {
+            if key.last() != Some(&OBJECT) {
+                continue;
+            }
             let object: state::Object = decode(&value)?;
             for emitted in &object.emitted {
                 rows.push(emitted.row()?);
@@ -309,7 +312,7 @@ impl Engine {
             tenant: number,
         };
         let (table, prefix) = match reference.as_str() {
-            "" => (Table::Cases, Vec::new()),
+            "" => (Table::Records, Vec::new()),
             reference => (Table::Refs, [reference.as_bytes(), &[0]].concat()),
         };
         let start = if from.is_empty() { prefix.clone() } else { from };
@@ -317,7 +320,12 @@ impl Engine {
         // A click changes the view by itself; a rule does not, so that every object must be looked at.
         let all = !reference.starts_with("click:");
         for (key, _) in &found {
-            self.dirty.case(number, last_number(key)).all |= all;
+            let case = match (table, key.split_last()) {
+                (Table::Records, Some((&CASE, case))) => last_number(case),
+                (Table::Records, _) => continue,
+                _ => last_number(key),
+            };
+            self.dirty.case(number, case).all |= all;
         }
         if found.len() == limit
             && let Some((last, _)) = found.last()

@@ -3,6 +3,7 @@
 //! Layout: one byte for the table, four for the tenant, then the table's own key, big-endian so that
 //! byte order is numeric order. The state can always be rebuilt from the facts and the ledger.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
@@ -17,7 +18,10 @@ use crate::ledger::Row;
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
+
+/// Tables that are scanned for every settlement of a large case, by the first byte of the key.
+pub const SCANNED: &[u8] = &[Table::Members as u8, Table::Times as u8, Table::Refs as u8];
 
 /// Tables, by the first byte of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +29,13 @@ pub const STATE_VERSION: u32 = 3;
 pub enum Table {
     /// Tenant name to number (not below a tenant).
     Tenants = b'W',
-    /// Next object or case number.
+    /// Next object or case number (not below a tenant).
     Counter = b'Z',
     /// Object or case key to node.
     Keys = b'K',
-    /// Object records.
-    Objects = b'O',
-    /// Case records.
-    Cases = b'C',
+    /// Object and case records by number, in one table: a case is made with its first object, gets the next number,
+    /// and is mostly read with it, from one block.
+    Records = b'N',
     /// Objects of a case.
     Members = b'M',
     /// Leads, sales and coupon uses of a case by time.
@@ -151,6 +154,11 @@ pub struct Node {
     pub stopped: bool,
 }
 
+/// Last byte of an object's key in [`Table::Records`].
+pub const OBJECT: u8 = b'O';
+/// Last byte of a case's key in [`Table::Records`].
+pub const CASE: u8 = b'C';
+
 /// Typed access to one tenant's part of the store.
 pub struct Tables<'a> {
     /// The store.
@@ -191,8 +199,16 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError>
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
-    let out = Vec::with_capacity(512);
-    postcard::to_extend(value, out).map_err(|e| StoreError(Box::new(e)))
+    thread_local! {
+        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    // Into a buffer that is there, and out with its exact size: what is written lives for a while.
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let scratch = postcard::to_extend(value, scratch).map_err(|e| StoreError(Box::new(e)))?;
+    let encoded = scratch.to_vec();
+    SCRATCH.set(scratch);
+    Ok(encoded)
 }
 
 impl Tables<'_> {
@@ -200,14 +216,17 @@ impl Tables<'_> {
         key(table, self.tenant, rest)
     }
 
-    fn numbered(&self, table: Table, number: u64) -> [u8; 13] {
-        let mut key = [0; 13];
-        let (front, back) = key.split_at_mut(5);
-        if let Some((first, tenant)) = front.split_first_mut() {
-            *first = table as u8;
-            tenant.copy_from_slice(&self.tenant.to_be_bytes());
+    fn numbered(&self, kind: u8, number: u64) -> [u8; 14] {
+        let mut key = [Table::Records as u8; 14];
+        let parts = self
+            .tenant
+            .to_be_bytes()
+            .into_iter()
+            .chain(number.to_be_bytes())
+            .chain([kind]);
+        for (byte, part) in key.iter_mut().skip(1).zip(parts) {
+            *byte = part;
         }
-        back.copy_from_slice(&number.to_be_bytes());
         key
     }
 
@@ -250,7 +269,7 @@ impl Tables<'_> {
 
     /// A number that no object or case has.
     pub fn number(&mut self) -> Result<u64, StoreError> {
-        let key = self.key(Table::Counter, &[]);
+        let key = [Table::Counter as u8];
         let counters = &mut self.cells.counters;
         let next = counters.peek(self.store, &key)?.copied().unwrap_or(0) + 1;
         counters.put(&key, next);
@@ -259,61 +278,61 @@ impl Tables<'_> {
 
     /// A look at an object.
     pub fn object(&mut self, number: u64) -> Result<Option<&Object>, StoreError> {
-        let key = self.numbered(Table::Objects, number);
+        let key = self.numbered(OBJECT, number);
         self.cells.objects.peek(self.store, &key)
     }
 
     /// Takes an object out, to be put back.
     pub fn take_object(&mut self, number: u64) -> Result<Option<Object>, StoreError> {
-        let key = self.numbered(Table::Objects, number);
+        let key = self.numbered(OBJECT, number);
         self.cells.objects.take(self.store, &key)
     }
 
     /// Sets an object.
     pub fn put_object(&mut self, number: u64, object: Object) {
-        let key = self.numbered(Table::Objects, number);
+        let key = self.numbered(OBJECT, number);
         self.cells.objects.put(&key, object);
     }
 
     /// Puts an object back as it was.
     pub fn return_object(&mut self, number: u64, object: Object) {
-        let key = self.numbered(Table::Objects, number);
+        let key = self.numbered(OBJECT, number);
         self.cells.objects.put_back(&key, object);
     }
 
     /// Removes an object.
     pub fn delete_object(&mut self, number: u64) {
-        let key = self.numbered(Table::Objects, number);
+        let key = self.numbered(OBJECT, number);
         self.cells.objects.delete(&key);
     }
 
     /// A look at a case.
     pub fn case(&mut self, number: u64) -> Result<Option<&Case>, StoreError> {
-        let key = self.numbered(Table::Cases, number);
+        let key = self.numbered(CASE, number);
         self.cells.cases.peek(self.store, &key)
     }
 
     /// Takes a case out, to be put back.
     pub fn take_case(&mut self, number: u64) -> Result<Option<Case>, StoreError> {
-        let key = self.numbered(Table::Cases, number);
+        let key = self.numbered(CASE, number);
         self.cells.cases.take(self.store, &key)
     }
 
     /// Sets a case.
     pub fn put_case(&mut self, number: u64, case: Case) {
-        let key = self.numbered(Table::Cases, number);
+        let key = self.numbered(CASE, number);
         self.cells.cases.put(&key, case);
     }
 
     /// Puts a case back as it was.
     pub fn return_case(&mut self, number: u64, case: Case) {
-        let key = self.numbered(Table::Cases, number);
+        let key = self.numbered(CASE, number);
         self.cells.cases.put_back(&key, case);
     }
 
     /// Removes a case.
     pub fn delete_case(&mut self, number: u64) {
-        let key = self.numbered(Table::Cases, number);
+        let key = self.numbered(CASE, number);
         self.cells.cases.delete(&key);
     }
 

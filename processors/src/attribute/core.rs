@@ -1,13 +1,16 @@
 //! What the stage asks of the pure core. A trait, so that the runtime is tested with a core that counts.
 
 use tributary_avro::Fact;
-use tributary_domain::engine::{Engine, Row, STATE_VERSION, Settled, Verdict};
+use tributary_domain::engine::{Engine, Row, SCANNED, STATE_VERSION, Settled, Verdict};
 use tributary_domain::store::{Store, StoreError};
 
 /// The engine of one facts partition.
 pub trait Core: Sized + 'static {
     /// Changes when the state in the store changes its meaning: stores of another format are rebuilt.
     const FORMAT: u32;
+
+    /// First bytes of the keys that it scans often.
+    const SCANNED: &'static [u8] = &[];
 
     /// A core over a store that may hold state.
     ///
@@ -44,6 +47,7 @@ pub trait Core: Sized + 'static {
 
 impl Core for Engine {
     const FORMAT: u32 = STATE_VERSION;
+    const SCANNED: &'static [u8] = SCANNED;
 
     fn open(store: &dyn Store) -> Result<Self, StoreError> {
         Engine::open(store)

@@ -103,7 +103,13 @@ impl<'a, C: Core> Worker<'a, C> {
     pub(super) fn new(stage: &'a Attribute<C>, task: &'a Task) -> Result<Self> {
         let partition = task.partition();
         let dir = stage.state_dir.join(partition.to_string());
-        let store = DiskStore::open(&dir, C::FORMAT, &stage.forest, stage.limits.flush_bytes)?;
+        let store = DiskStore::open(
+            &dir,
+            C::FORMAT,
+            C::SCANNED,
+            &stage.forest,
+            stage.limits.flush_bytes,
+        )?;
         Ok(Self {
             stage,
             task,
@@ -164,7 +170,6 @@ impl<'a, C: Core> Worker<'a, C> {
         };
         self.publish_counts(true);
         // The next owner on this disk need not replay it. What fails here is replayed.
-        self.store.discard();
         if let Err(error) = self.store.flush() {
             tracing::warn!(partition = self.partition, %error, "flushing state at the end");
         }
@@ -207,7 +212,7 @@ impl<'a, C: Core> Worker<'a, C> {
             let computed = self.compute_from(0)?;
             if computed.records.is_empty() && !computed.more {
                 // Marks may have been cleared without any output.
-                if self.store.pending() > 0 {
+                if self.store.uncommitted() > 0 {
                     self.store.commit(&self.position.bytes())?;
                 }
                 return Ok(());

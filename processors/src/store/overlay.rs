@@ -1,52 +1,74 @@
 //! Changes that are not on disk yet, and reads that see them.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
 use std::iter::Peekable;
 
+use rustc_hash::FxHashMap;
 use tributary_domain::store::{Entry, StoreError};
 
-/// Keys with their new values; None where they are deleted.
+/// A new value; None where the key is deleted.
+type Change = Option<Vec<u8>>;
+
+/// Keys with their new values.
 #[derive(Default)]
 pub(super) struct Overlay {
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// First bytes of the keys that are kept in order. The others are found by hash, at a fraction of the cost; a
+    /// scan of them sorts what it finds.
+    scanned: &'static [u8],
+    hashed: FxHashMap<Vec<u8>, Change>,
+    ordered: BTreeMap<Vec<u8>, Change>,
     bytes: usize,
 }
 
 /// About what an entry costs beside its key and value.
-const ENTRY_BYTES: usize = 120;
+const ENTRY_BYTES: usize = 96;
 
 fn weight(key: usize, value: Option<&Vec<u8>>) -> usize {
     ENTRY_BYTES + key + value.map_or(0, Vec::len)
 }
 
 impl Overlay {
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
-        self.changes.get(key)
+    /// Nothing yet. Keys that begin with one of these bytes are scanned often.
+    pub(super) fn new(scanned: &'static [u8]) -> Self {
+        Self {
+            scanned,
+            ..Self::default()
+        }
     }
 
-    pub(super) fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let length = key.len();
-        self.bytes += weight(length, value.as_ref());
-        if let Some(old) = self.changes.insert(key, value) {
+    fn is_scanned(&self, key: &[u8]) -> bool {
+        key.first().is_some_and(|first| self.scanned.contains(first))
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Change> {
+        if self.is_scanned(key) {
+            self.ordered.get(key)
+        } else {
+            self.hashed.get(key)
+        }
+    }
+
+    pub(super) fn set(&mut self, key: &[u8], value: Change) {
+        let (length, new) = (key.len(), weight(key.len(), value.as_ref()));
+        let old = if self.is_scanned(key) {
+            self.ordered.insert(key.to_vec(), value)
+        } else if let Some(slot) = self.hashed.get_mut(key) {
+            Some(std::mem::replace(slot, value))
+        } else {
+            self.hashed.insert(key.to_vec(), value)
+        };
+        self.bytes += new;
+        if let Some(old) = old {
             self.bytes -= weight(length, old.as_ref());
         }
     }
 
-    /// Takes over another's changes, which are the newer ones.
-    pub(super) fn absorb(&mut self, newer: &mut Self) {
-        newer.bytes = 0;
-        for (key, value) in std::mem::take(&mut newer.changes) {
-            self.set(key, value);
-        }
-    }
-
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.scanned);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.changes.len()
+    pub(super) fn is_empty(&self) -> bool {
+        self.hashed.is_empty() && self.ordered.is_empty()
     }
 
     /// Roughly, in memory.
@@ -54,40 +76,70 @@ impl Overlay {
         self.bytes
     }
 
-    /// In the order of their keys.
-    pub(super) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.changes
+    /// All changes in the order of their keys.
+    pub(super) fn sorted(&self) -> Vec<(&[u8], Option<&[u8]>)> {
+        let mut all: Vec<_> = self
+            .hashed
             .iter()
+            .chain(&self.ordered)
             .map(|(key, value)| (key.as_slice(), value.as_deref()))
+            .collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all
     }
 
-    /// Entries from `start` on, in key order, with the changes over what is below; that starts at `start`, too.
-    pub(super) fn over<I>(&self, start: &[u8], below: I) -> Over<'_, I>
+    /// The changed keys with this prefix, from `start` on, in order.
+    fn range<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        start: &[u8],
+    ) -> Box<dyn Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + 'a> {
+        if self.is_scanned(prefix) {
+            let changes = self.ordered.range(start.to_vec()..);
+            let changes = changes.take_while(move |(key, _)| key.starts_with(prefix));
+            return Box::new(changes.map(|(key, value)| (key.as_slice(), value.as_deref())));
+        }
+        let mut all = self.sorted();
+        all.retain(|(key, _)| *key >= start && key.starts_with(prefix));
+        Box::new(all.into_iter())
+    }
+
+    /// Entries with this prefix from `start` on, in key order, with the changes over what is below: the same of it.
+    pub(super) fn over<'a, I>(
+        &'a self,
+        prefix: &'a [u8],
+        start: &[u8],
+        below: I,
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> + use<'a, I>
     where
-        I: Iterator<Item = Result<Entry, StoreError>>,
+        I: Iterator<Item = Result<Entry, StoreError>> + 'a,
     {
         Over {
-            changes: self.changes.range(start.to_vec()..).peekable(),
+            changes: self.range(prefix, start).peekable(),
             below: below.peekable(),
         }
     }
 }
 
 /// See [`Overlay::over`].
-pub(super) struct Over<'a, I: Iterator> {
-    changes: Peekable<Range<'a, Vec<u8>, Option<Vec<u8>>>>,
+struct Over<C: Iterator, I: Iterator> {
+    changes: Peekable<C>,
     below: Peekable<I>,
 }
 
-impl<I: Iterator<Item = Result<Entry, StoreError>>> Iterator for Over<'_, I> {
+impl<'a, C, I> Iterator for Over<C, I>
+where
+    C: Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    I: Iterator<Item = Result<Entry, StoreError>>,
+{
     type Item = I::Item;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let changed = match (self.changes.peek(), self.below.peek()) {
-                (Some((changed, _)), Some(Ok((key, _)))) if *changed > key => false,
+                (Some((changed, _)), Some(Ok((key, _)))) if *changed > key.as_slice() => false,
                 (Some((changed, _)), Some(Ok((key, _)))) => {
-                    if *changed == key {
+                    if *changed == key.as_slice() {
                         self.below.next();
                     }
                     true
@@ -99,7 +151,7 @@ impl<I: Iterator<Item = Result<Entry, StoreError>>> Iterator for Over<'_, I> {
                 return self.below.next();
             }
             if let Some((key, Some(value))) = self.changes.next() {
-                return Some(Ok((key.clone(), value.clone())));
+                return Some(Ok((key.to_vec(), value.to_vec())));
             }
         }
     }

@@ -5,6 +5,9 @@ use tributary_domain::store::MemoryStore;
 
 use super::*;
 
+/// Tests use keys of tables that are kept in order, and of others.
+const SCANNED: &[u8] = b"b";
+
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -18,7 +21,7 @@ impl Scratch {
     }
 
     fn open(&self) -> DiskStore {
-        DiskStore::open(&self.0, 1, &Forest::default(), 1_000_000).unwrap()
+        DiskStore::open(&self.0, 1, SCANNED, &Forest::default(), 1_000_000).unwrap()
     }
 }
 
@@ -175,7 +178,7 @@ fn another_format_starts_empty() {
     store.commit(b"one").unwrap();
     store.flush().unwrap();
     drop(store);
-    let store = DiskStore::open(&scratch.0, 2, &Forest::default(), 1_000_000).unwrap();
+    let store = DiskStore::open(&scratch.0, 2, SCANNED, &Forest::default(), 1_000_000).unwrap();
     assert_eq!(store.position().unwrap(), None);
     assert_eq!(store.get(b"k").unwrap(), None);
 }
@@ -209,7 +212,7 @@ fn a_wiped_store_is_empty_and_usable() {
     store.commit(b"one").unwrap();
     store.put(b"l", vec![1]);
     store.wipe().unwrap();
-    assert_eq!((store.position().unwrap(), store.pending()), (None, 0));
+    assert_eq!((store.position().unwrap(), store.uncommitted()), (None, 0));
     store.put(b"k", vec![2]);
     store.commit(b"two").unwrap();
     store.flush().unwrap();

@@ -21,6 +21,11 @@ use tributary_domain::store::{Entry, StoreError};
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const OPEN_FILES: usize = 256;
 const BLOCK_BYTES: u32 = 4 * 1024;
+/// So many runs are let lie before they are merged: half the merging of the library's four, for a few more filters to
+/// ask.
+const RUNS: u8 = 8;
+/// Small tables, so that the first level, which each of these merges may rewrite as a whole, is small: 64 MiB.
+const TABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// Sees every run.
 const LATEST: SeqNo = SeqNo::MAX;
 const LOCK_PATIENCE: u32 = 50;
@@ -65,6 +70,12 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
             }
         }
     }
+}
+
+fn levels() -> Leveled {
+    Leveled::default()
+        .with_l0_threshold(RUNS)
+        .with_table_target_size(TABLE_BYTES)
 }
 
 /// What the trees of a stage share.
@@ -115,7 +126,7 @@ impl Inner {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if *open
             // Nobody reads an older state than the latest: all that was merged away may go at once.
-            && let Err(error) = self.tree.compact(Arc::new(Leveled::default()), LATEST)
+            && let Err(error) = self.tree.compact(Arc::new(levels()), LATEST)
         {
             // It is tried again after the next run; a tree that is damaged says so when it is read.
             tracing::warn!(%error, "merging runs of state");
