@@ -70,13 +70,13 @@ fn one_more(size: usize, options: &Options) -> Result<Vec<f64>> {
     let mut store = MemoryStore::default();
     let mut engine = Engine::open(&store)?;
     for fact in program()? {
-        engine.apply(&mut store, &fact)?;
+        engine.apply(&mut store, fact)?;
     }
     // As many facts in all as the large case has, so that only their distribution differs.
     let customers = ((options.large + options.samples) / size.max(1)).max(1);
     for customer in 0..customers {
         for number in 0..size {
-            engine.apply(&mut store, &fact_of(customer, number))?;
+            engine.apply(&mut store, fact_of(customer, number))?;
         }
     }
     while engine.settle(&mut store, 1_000)?.more {}
@@ -84,7 +84,7 @@ fn one_more(size: usize, options: &Options) -> Result<Vec<f64>> {
     for sample in 0..options.samples {
         let fact = fact_of(sample % customers, size + sample / customers);
         let begin = Instant::now();
-        let verdict = engine.apply(&mut store, &fact)?;
+        let verdict = engine.apply(&mut store, fact)?;
         let settled = engine.settle(&mut store, 1_000)?;
         nanos.push(begin.elapsed().as_nanos() as f64);
         ensure!(verdict == Verdict::Applied, "a payment is {verdict:?}");

@@ -198,6 +198,11 @@ async fn drain(
         population.amount,
     );
     figure("outputs", net.rows, "rows");
+    let conversions = ground.kafka.topic(Topic::Conversions);
+    let ends = kafka::ends(&ground.kafka, &conversions, ground.partitions(Topic::Conversions))?;
+    // What is no row is the mark of a commit.
+    let marks = ends.iter().sum::<i64>() - i64::try_from(net.rows)?;
+    figure("transactions", marks, "commits");
     figure("net_leads", net.leads, "entries");
     figure("net_sales", net.sales, "entries");
     figure("broken_revisions", net.broken, "rows");

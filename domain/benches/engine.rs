@@ -65,7 +65,7 @@ fn case_of(size: usize) -> MemoryStore {
             continue;
         };
         for fact in facts {
-            engine.apply(&mut store, &fact).unwrap();
+            engine.apply(&mut store, fact).unwrap();
         }
     }
     let click = ClickFact {
@@ -89,17 +89,17 @@ fn case_of(size: usize) -> MemoryStore {
     engine
         .apply(
             &mut store,
-            &told(BASE, "click".into(), Body::Click(Box::new(click))),
+            told(BASE, "click".into(), Body::Click(Box::new(click))),
         )
         .unwrap();
     engine
         .apply(
             &mut store,
-            &told(BASE + 500, "lead".into(), Body::Lead(Box::new(lead))),
+            told(BASE + 500, "lead".into(), Body::Lead(Box::new(lead))),
         )
         .unwrap();
     for number in 2..size {
-        engine.apply(&mut store, &payment(number)).unwrap();
+        engine.apply(&mut store, payment(number)).unwrap();
     }
     while engine.settle(&mut store, 1_000).unwrap().more {}
     store
@@ -113,9 +113,9 @@ fn one_more_fact(criterion: &mut Criterion) {
         let fact = payment(size + 1);
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             bencher.iter_batched(
-                || (store.clone(), Engine::open(&store).unwrap()),
-                |(mut store, mut engine)| {
-                    engine.apply(&mut store, &fact).unwrap();
+                || (store.clone(), Engine::open(&store).unwrap(), fact.clone()),
+                |(mut store, mut engine, fact)| {
+                    engine.apply(&mut store, fact).unwrap();
                     let settled = engine.settle(&mut store, 1_000).unwrap();
                     // Dropping a copy is no part of the cost.
                     (settled, store, engine)

@@ -181,7 +181,7 @@ impl Simulation {
 
     fn take(&mut self, outcome: Result<Outcome, normalize::Rejection>) -> Result<(), StoreError> {
         match outcome {
-            Ok(Outcome::Facts(facts)) => facts.iter().try_for_each(|fact| self.fact(fact)),
+            Ok(Outcome::Facts(facts)) => facts.into_iter().try_for_each(|fact| self.fact(fact)),
             Ok(Outcome::Ignored(why)) => {
                 *self.report.ignored.entry(why).or_default() += 1;
                 Ok(())
@@ -194,8 +194,8 @@ impl Simulation {
     }
 
     /// The join: a fact that names a click brings the click's fact, now or when the click comes.
-    fn fact(&mut self, fact: &Fact) -> Result<(), StoreError> {
-        if let Some(id) = normalize::claimed_click(fact) {
+    fn fact(&mut self, fact: Fact) -> Result<(), StoreError> {
+        if let Some(id) = normalize::claimed_click(&fact) {
             let tenant = Tenant::new(fact.workspace.as_str(), fact.mode.as_str());
             match self
                 .clicks
@@ -204,7 +204,7 @@ impl Simulation {
             {
                 Some(click) => {
                     let click = of_click(click, &tenant);
-                    self.apply(&click)?;
+                    self.apply(click)?;
                 }
                 None => drop(self.waiting.entry(id.to_owned()).or_default().insert(tenant)),
             }
@@ -219,13 +219,13 @@ impl Simulation {
             .into_iter()
             .filter(|tenant| tenant.workspace == click.workspace)
         {
-            self.apply(&of_click(&click, &tenant))?;
+            self.apply(of_click(&click, &tenant))?;
         }
         self.clicks.entry(click.id.clone()).or_insert(click);
         Ok(())
     }
 
-    fn apply(&mut self, fact: &Fact) -> Result<(), StoreError> {
+    fn apply(&mut self, fact: Fact) -> Result<(), StoreError> {
         let verdict = match self.engine.apply(&mut self.store, fact)? {
             Verdict::Applied => "applied",
             Verdict::Held => "held",

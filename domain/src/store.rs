@@ -19,7 +19,7 @@ pub trait Store {
     /// Up to `limit` entries whose key starts with `prefix` and is at least `from`, in key order.
     fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError>;
     /// Sets the value of a key.
-    fn put(&mut self, key: &[u8], value: Vec<u8>);
+    fn put(&mut self, key: &[u8], value: &[u8]);
     /// Removes a key.
     fn delete(&mut self, key: &[u8]);
 }
@@ -44,8 +44,8 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    fn put(&mut self, key: &[u8], value: Vec<u8>) {
-        self.0.insert(key.to_vec(), value);
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.0.insert(key.to_vec(), value.to_vec());
     }
 
     fn delete(&mut self, key: &[u8]) {

@@ -32,7 +32,7 @@ impl Run {
     fn feed(&mut self, facts: &[Fact], batch: usize) {
         for chunk in facts.chunks(batch.max(1)) {
             for fact in chunk {
-                let verdict = self.engine.apply(&mut self.store, fact).unwrap();
+                let verdict = self.engine.apply(&mut self.store, fact.clone()).unwrap();
                 assert!(!matches!(verdict, Verdict::Rejected(_)), "{verdict:?} {fact:?}");
                 *self.verdicts.entry(format!("{verdict:?}")).or_default() += 1;
             }
@@ -121,7 +121,7 @@ proptest! {
 
         let mut restored = Run { engine: Engine::open(&store).unwrap(), store, log: run.log.clone(), verdicts: BTreeMap::new() };
         for fact in &facts[stored..committed] {
-            restored.engine.apply(&mut restored.store, fact).unwrap();
+            restored.engine.apply(&mut restored.store, fact.clone()).unwrap();
         }
         // The restore itself may die half-way, after a part of the facts was written down.
         restored.engine.checkpoint(&mut restored.store).unwrap();
@@ -189,7 +189,7 @@ fn a_partner_declared_late_is_weighed_again() {
         ..Run::default()
     };
     for fact in &facts[..47.min(facts.len())] {
-        restored.engine.apply(&mut restored.store, fact).unwrap();
+        restored.engine.apply(&mut restored.store, fact.clone()).unwrap();
     }
     for row in &run.log {
         restored.engine.emitted(&mut restored.store, row).unwrap();

@@ -43,7 +43,8 @@ pub struct AttributeSettings {
     pub wait_ms: u64,
     /// How long one transaction may compute.
     pub compute_ms: u64,
-    /// State is written to disk when so many bytes of it are in memory only: a process that is killed replays them.
+    /// State is written to disk when so many bytes of it, of all partitions together, are in memory only: a process
+    /// that is killed replays them.
     pub flush_bytes: usize,
 }
 
@@ -54,7 +55,7 @@ impl Default for AttributeSettings {
             cases_per_transaction: 2_000,
             wait_ms: 50,
             compute_ms: 1_000,
-            flush_bytes: 3 * 1024 * 1024,
+            flush_bytes: 40 * 1024 * 1024,
         }
     }
 }

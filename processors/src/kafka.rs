@@ -85,8 +85,8 @@ impl Settings {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
-            .set("compression.type", "zstd")
-            .set("compression.level", "1")
+            // Half again as many bytes as zstd, for a third less work of the client.
+            .set("compression.type", "lz4")
             .set("linger.ms", "5")
             .set("batch.size", "262144")
             .set("batch.num.messages", "10000")

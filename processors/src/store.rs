@@ -10,6 +10,7 @@
 //! Invariant: `position` on disk names exactly the log prefix that the data on disk reflects; in memory likewise, once
 //! committed. What is not committed cannot be told apart from what is: to discard it is to go back to the disk.
 
+mod arena;
 mod overlay;
 mod tree;
 
@@ -20,6 +21,7 @@ use tributary_domain::store::{Entry, Store, StoreError};
 
 use overlay::Overlay;
 pub use tree::Forest;
+use tree::Share;
 pub(crate) use tree::{Tree, failed, lock, remove};
 
 /// Keys from here on belong to the store itself.
@@ -33,6 +35,7 @@ pub struct DiskStore {
     format: u32,
     forest: Forest,
     flush_bytes: usize,
+    share: Share,
     tree: Option<Tree>,
     changes: Overlay,
     /// Changes since the last commit.
@@ -43,7 +46,7 @@ pub struct DiskStore {
 
 impl DiskStore {
     /// Opens the store in `dir`, empty if there is none of this format. What is committed is flushed when it takes
-    /// `flush_bytes` of memory. Keys whose first byte is in `scanned` are expected to be scanned often.
+    /// its share of `flush_bytes`, which is for all stores of the forest. Keys whose first byte is in `scanned` are expected to be scanned often.
     ///
     /// # Errors
     /// If another process has it open, or the disk does not let us.
@@ -60,6 +63,7 @@ impl DiskStore {
             format,
             forest: forest.clone(),
             flush_bytes,
+            share: forest.share(),
             tree: None,
             changes: Overlay::new(scanned),
             uncommitted: 0,
@@ -109,7 +113,7 @@ impl DiskStore {
 
     fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.changes.get(key) {
-            Some(change) => Ok(change.clone()),
+            Some(change) => Ok(change.map(<[u8]>::to_vec)),
             None => self.tree()?.get(key),
         }
     }
@@ -128,8 +132,8 @@ impl DiskStore {
     /// If the disk does not let us; the changes stay in memory.
     pub fn commit(&mut self, position: &[u8]) -> Result<(), StoreError> {
         self.uncommitted = 0;
-        self.changes.set(POSITION, Some(position.to_vec()));
-        if self.changes.bytes() < self.flush_bytes {
+        self.changes.set(POSITION, Some(position));
+        if self.changes.bytes() < self.share.of(self.flush_bytes) {
             return Ok(());
         }
         self.flush()
@@ -144,8 +148,7 @@ impl DiskStore {
         if self.changes.is_empty() {
             return Ok(());
         }
-        self.changes
-            .set(FORMAT, Some(self.format.to_be_bytes().to_vec()));
+        self.changes.set(FORMAT, Some(&self.format.to_be_bytes()));
         self.tree()?.add(self.changes.sorted().into_iter())?;
         self.changes.clear();
         Ok(())
@@ -185,7 +188,7 @@ impl Store for DiskStore {
             .collect()
     }
 
-    fn put(&mut self, key: &[u8], value: Vec<u8>) {
+    fn put(&mut self, key: &[u8], value: &[u8]) {
         debug_assert_ne!(
             key.first(),
             Some(&RESERVED),

@@ -90,7 +90,7 @@ impl Core for CountingCore {
         Ok(Self)
     }
 
-    fn apply(&mut self, store: &mut dyn Store, fact: &Fact) -> Result<Verdict, StoreError> {
+    fn apply(&mut self, store: &mut dyn Store, fact: Fact) -> Result<Verdict, StoreError> {
         let Body::Lead(lead) = &fact.body else {
             return Ok(Verdict::Held);
         };
@@ -101,11 +101,11 @@ impl Core for CountingCore {
         if store.get(&seen)?.is_some() {
             return Ok(Verdict::Duplicate);
         }
-        store.put(&seen, Vec::new());
+        store.put(&seen, &[]);
         let case = format!("{}/{} {}", fact.workspace, fact.mode, lead.event_name);
         let count = store.get(&key(b'c', &case))?.map_or(0, |bytes| pair(&bytes).0);
-        store.put(&key(b'c', &case), (count + 1).to_string().into_bytes());
-        store.put(&key(b'd', &case), Vec::new());
+        store.put(&key(b'c', &case), (count + 1).to_string().as_bytes());
+        store.put(&key(b'd', &case), &[]);
         Ok(Verdict::Applied)
     }
 
@@ -130,10 +130,7 @@ impl Core for CountingCore {
                 settled.rows.push(row(&case, Op::Retract, revision, quantity));
             }
             settled.rows.push(row(&case, Op::Assert, revision + 1, count));
-            store.put(
-                &key(b'e', &case),
-                format!("{} {count}", revision + 1).into_bytes(),
-            );
+            store.put(&key(b'e', &case), format!("{} {count}", revision + 1).as_bytes());
         }
         Ok(settled)
     }
@@ -143,8 +140,8 @@ impl Core for CountingCore {
             && row.op == Op::Assert
         {
             let value = format!("{} {}", row.revision, row.quantity);
-            store.put(&key(b'e', &row.id), value.into_bytes());
-            store.put(&key(b'd', &row.id), Vec::new());
+            store.put(&key(b'e', &row.id), value.as_bytes());
+            store.put(&key(b'd', &row.id), &[]);
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub fn expected(population: &Population, rules: &[Fact]) -> Result<Expected> {
     let mut store = MemoryStore::default();
     let mut engine = Engine::open(&store)?;
     for fact in rules {
-        engine.apply(&mut store, fact)?;
+        engine.apply(&mut store, fact.clone())?;
     }
     let shape = population.shape;
     for i in 0..shape.clicks {
@@ -34,7 +34,7 @@ pub fn expected(population: &Population, rules: &[Fact]) -> Result<Expected> {
         }
         let click = shape.click(i, shape.time(i));
         let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
-        engine.apply(&mut store, &of_click(&click, &tenant))?;
+        engine.apply(&mut store, of_click(&click, &tenant))?;
     }
     for told in population
         .claims
@@ -42,7 +42,7 @@ pub fn expected(population: &Population, rules: &[Fact]) -> Result<Expected> {
         .chain(&population.payments)
         .filter(|told| !told.again)
     {
-        engine.apply(&mut store, &told.fact)?;
+        engine.apply(&mut store, told.fact.clone())?;
     }
     let mut expected = Expected {
         conversions: Net::default(),

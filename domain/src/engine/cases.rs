@@ -29,8 +29,8 @@ pub(super) enum Added {
 }
 
 /// Adds a fact that belongs to a case.
-pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: &Fact) -> Result<Added, StoreError> {
-    let keys = keys(fact);
+pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: Fact) -> Result<Added, StoreError> {
+    let keys = keys(&fact);
     let added = if keys.objects.is_empty() {
         add_to_case(tables, dirty, fact, &keys)?
     } else {
@@ -50,7 +50,7 @@ pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: &Fact) -> Re
 fn add_to_object(
     tables: &mut Tables<'_>,
     dirty: &mut Dirty,
-    fact: &Fact,
+    fact: Fact,
     keys: &Keys,
 ) -> Result<Added, StoreError> {
     let mut numbers = BTreeSet::new();
@@ -80,7 +80,7 @@ fn add_to_object(
         absorb(tables, dirty, (number, &mut object), (other, absorbed))?;
     }
     let is_new = object.case == 0;
-    object.facts.push(fact.clone());
+    object.facts.push(fact);
     // Before the join, which may move it.
     tables.put_object(number, object);
     let (case, mut record) = join_cases(tables, dirty, cases)?;
@@ -111,7 +111,7 @@ fn adopt(tables: &mut Tables<'_>, (case, record): (u64, &mut Case), number: u64)
 fn add_to_case(
     tables: &mut Tables<'_>,
     dirty: &mut Dirty,
-    fact: &Fact,
+    fact: Fact,
     keys: &Keys,
 ) -> Result<Added, StoreError> {
     let cases = case_numbers(tables, keys)?;
@@ -122,7 +122,7 @@ fn add_to_case(
         }
     }
     let (case, mut record) = join_cases(tables, dirty, cases)?;
-    record.facts.push(fact.clone());
+    record.facts.push(fact);
     name_case(tables, (case, &mut record), keys)?;
     tables.put_case(case, record);
     dirty.case(tables.tenant, case);
@@ -372,8 +372,9 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
         tables.put_case(into, record);
         dirty.object(tenant, into, number);
     }
-    for fact in &case.facts {
-        add_to_case(tables, dirty, fact, &keys(fact))?;
+    for fact in case.facts {
+        let keys = keys(&fact);
+        add_to_case(tables, dirty, fact, &keys)?;
     }
     Ok(())
 }

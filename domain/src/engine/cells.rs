@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::state::{Case, ClickRecord, Node, Object, decode, encode};
+use super::state::{Case, ClickRecord, Node, Object, decode, encoded};
 use crate::store::{Store, StoreError};
 
 /// All records in hand.
@@ -115,7 +115,7 @@ impl<T: Serialize + DeserializeOwned> Shelf<T> {
             }
             if slot.changed {
                 match slot.value {
-                    Some(value) => store.put(&key, encode(&value)?),
+                    Some(value) => encoded(&value, |bytes| store.put(&key, bytes))?,
                     None => store.delete(&key),
                 }
             }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_was_only_looked_at_is_not_written() {
         let mut store = MemoryStore::default();
-        store.put(b"a", encode(&1_u64).unwrap());
+        encoded(&1_u64, |bytes| store.put(b"a", bytes)).unwrap();
         let mut shelf = Shelf::<u64>::default();
         let one = shelf.take(&store, b"a").unwrap().unwrap();
         shelf.put_back(b"a", one);

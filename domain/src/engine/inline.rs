@@ -24,14 +24,14 @@ impl Inline {
     /// Sets an entry.
     pub fn put(&mut self, tables: &mut Tables<'_>, table: Table, key: Vec<u8>, value: Vec<u8>) {
         if self.in_table {
-            tables.set(table, &key, value);
+            tables.set(table, &key, &value);
             return;
         }
         self.entries.insert(key, value);
         if self.entries.len() > MOST {
             self.in_table = true;
             for (key, value) in std::mem::take(&mut self.entries) {
-                tables.set(table, &key, value);
+                tables.set(table, &key, &value);
             }
         }
     }

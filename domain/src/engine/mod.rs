@@ -25,8 +25,8 @@ use crate::tenant::Tenant;
 use cases::{Added, click_reference};
 use cells::Cells;
 use dirty::Dirty;
+use state::{CASE, OBJECT, Table, Tables, decode, encoded, key, last_number};
 pub use state::{SCANNED, STATE_VERSION};
-use state::{CASE, OBJECT, Table, Tables, decode, encode, key, last_number};
 
 /// What became of one fact. Every fact gets exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// Adds a fact and marks what it touches as dirty. Emits nothing.
-    pub fn apply(&mut self, store: &mut dyn Store, fact: &Fact) -> Result<Verdict, StoreError> {
+    pub fn apply(&mut self, store: &mut dyn Store, fact: Fact) -> Result<Verdict, StoreError> {
         let number = self.tenant(store, &fact.workspace, &fact.mode)?;
         if cases::is_reference(&fact.body) {
             return self.reference(store, number, fact);
@@ -122,10 +122,11 @@ impl Engine {
             tenant: number,
         };
         let (_, rules) = known(&self.tenants, number);
+        let needs = settle::Needs::of(&fact.body);
         let added = cases::add(&mut tables, &mut self.dirty, fact)?;
         Ok(match added {
             Added::Duplicate => Verdict::Duplicate,
-            Added::Object(object) if settle::waits(&mut tables, rules, object, &fact.body)? => Verdict::Held,
+            Added::Object(object) if settle::waits(&mut tables, rules, object, &needs)? => Verdict::Held,
             Added::Object(_) | Added::Case => Verdict::Applied,
         })
     }
@@ -172,7 +173,7 @@ impl Engine {
                 store.delete(DIRTY);
             }
         } else {
-            store.put(DIRTY, encode(&self.dirty)?);
+            encoded(&self.dirty, |bytes| store.put(DIRTY, bytes))?;
         }
         self.checkpointed = self.dirty.is_empty();
         Ok(())
@@ -231,7 +232,7 @@ impl Engine {
         let number = u32::try_from(self.tenants.len()).map_err(|e| StoreError(Box::new(e)))?;
         let mut row = vec![Table::Tenants as u8];
         row.extend_from_slice(tenant.key().as_bytes());
-        store.put(&row, encode(&number)?);
+        encoded(&number, |bytes| store.put(&row, bytes))?;
         self.tenants.push(Known {
             tenant,
             rules: Rules::default(),
@@ -242,21 +243,22 @@ impl Engine {
     }
 
     /// A rule, click or promotion code: kept, and the cases that read it swept.
-    fn reference(&mut self, store: &mut dyn Store, number: u32, fact: &Fact) -> Result<Verdict, StoreError> {
+    fn reference(&mut self, store: &mut dyn Store, number: u32, fact: Fact) -> Result<Verdict, StoreError> {
         let mut tables = Tables {
             store,
             cells: &mut self.cells,
             tenant: number,
         };
-        if let Body::Click(click) = &fact.body {
-            let id = click.click_id.as_str();
+        if let Body::Click(click) = fact.body {
+            let id = click.click_id.clone();
+            let id = id.as_str();
             let mut record = tables.take_click(id)?.unwrap_or_default();
             // The least fact ID counts, should two clicks ever claim one ID: then order does not matter.
             if record.told.as_ref().is_some_and(|(told, _)| *told <= fact.id) {
                 tables.return_click(id, record);
                 return Ok(Verdict::Duplicate);
             }
-            record.told = Some((fact.id.clone(), (**click).clone()));
+            record.told = Some((fact.id, *click));
             if record.many {
                 self.dirty.sweep(number, &click_reference(id));
             }
@@ -273,10 +275,10 @@ impl Engine {
         let Some(known) = self.tenants.get_mut(number as usize) else {
             return Ok(Verdict::Rejected("unknown_tenant"));
         };
-        if !add_rule(&mut known.rules, fact) {
+        if !add_rule(&mut known.rules, &fact) {
             return Ok(Verdict::Rejected("invalid_rule"));
         }
-        tables.store.put(&own, encode(fact)?);
+        encoded(&fact, |bytes| tables.store.put(&own, bytes))?;
         match &fact.body {
             Body::PromotionCode(code) => self
                 .dirty

@@ -326,25 +326,42 @@ pub(super) fn take(record: &mut Object, row: &Row) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What a fact may wait for.
+pub(super) enum Needs {
+    Nothing,
+    /// The sale of its object.
+    Sale,
+    /// A click.
+    Click(String),
+}
+
+impl Needs {
+    pub(super) fn of(body: &Body) -> Self {
+        match body {
+            Body::Refund(_)
+            | Body::Charge(_)
+            | Body::PaymentIntent(_)
+            | Body::InvoicePayment(_)
+            | Body::Command(_) => Self::Sale,
+            Body::Lead(lead) if !lead.click_id.is_empty() => Self::Click(lead.click_id.clone()),
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// Whether a fact waits for another one, now that it is in its object.
 pub(super) fn waits(
     tables: &mut Tables<'_>,
     rules: &Rules,
     object: u64,
-    body: &Body,
+    needs: &Needs,
 ) -> Result<bool, StoreError> {
-    Ok(match body {
-        Body::Refund(_)
-        | Body::Charge(_)
-        | Body::PaymentIntent(_)
-        | Body::InvoicePayment(_)
-        | Body::Command(_) => tables
+    Ok(match needs {
+        Needs::Sale => tables
             .object(object)?
             .is_none_or(|record| Told::of(&record.facts, rules).payment.sale.is_err()),
-        Body::Lead(lead) if !lead.click_id.is_empty() => tables
-            .click(&lead.click_id)?
-            .is_none_or(|click| click.told.is_none()),
-        _ => false,
+        Needs::Click(id) => tables.click(id)?.is_none_or(|click| click.told.is_none()),
+        Needs::Nothing => false,
     })
 }
 

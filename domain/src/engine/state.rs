@@ -198,17 +198,21 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError>
     postcard::from_bytes(bytes).map_err(|e| StoreError(Box::new(e)))
 }
 
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+/// What `then` makes of a value's bytes.
+pub(super) fn encoded<T: Serialize, R>(value: &T, then: impl FnOnce(&[u8]) -> R) -> Result<R, StoreError> {
     thread_local! {
         static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
-    // Into a buffer that is there, and out with its exact size: what is written lives for a while.
     let mut scratch = SCRATCH.take();
     scratch.clear();
     let scratch = postcard::to_extend(value, scratch).map_err(|e| StoreError(Box::new(e)))?;
-    let encoded = scratch.to_vec();
+    let result = then(&scratch);
     SCRATCH.set(scratch);
-    Ok(encoded)
+    Ok(result)
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    encoded(value, <[u8]>::to_vec)
 }
 
 impl Tables<'_> {
@@ -231,13 +235,13 @@ impl Tables<'_> {
     }
 
     /// Sets a key to bytes.
-    pub fn set(&mut self, table: Table, rest: &[u8], value: Vec<u8>) {
+    pub fn set(&mut self, table: Table, rest: &[u8], value: &[u8]) {
         self.store.put(&self.key(table, rest), value);
     }
 
     /// Sets a key that says all by being there.
     pub fn mark(&mut self, table: Table, rest: &[u8]) {
-        self.set(table, rest, Vec::new());
+        self.set(table, rest, &[]);
     }
 
     /// Removes a key.

@@ -22,7 +22,7 @@ pub trait Core: Sized + 'static {
     ///
     /// # Errors
     /// If the store fails.
-    fn apply(&mut self, store: &mut dyn Store, fact: &Fact) -> Result<Verdict, StoreError>;
+    fn apply(&mut self, store: &mut dyn Store, fact: Fact) -> Result<Verdict, StoreError>;
 
     /// Recomputes up to `limit` dirty cases; returns the difference to what was emitted.
     ///
@@ -53,7 +53,7 @@ impl Core for Engine {
         Engine::open(store)
     }
 
-    fn apply(&mut self, store: &mut dyn Store, fact: &Fact) -> Result<Verdict, StoreError> {
+    fn apply(&mut self, store: &mut dyn Store, fact: Fact) -> Result<Verdict, StoreError> {
         Engine::apply(self, store, fact)
     }
 

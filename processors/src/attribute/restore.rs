@@ -207,7 +207,7 @@ impl<C: Core> Worker<'_, C> {
 
     fn replay_fact(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
         let verdict = match self.decode_fact(message.payload())? {
-            Ok(fact) => self.core.apply(&mut self.store, &fact)?,
+            Ok(fact) => self.core.apply(&mut self.store, fact)?,
             Err((reason, _)) => Verdict::Rejected(reason),
         };
         self.position.count(verdict);

@@ -321,7 +321,10 @@ impl<'a, C: Core> Worker<'a, C> {
 
     fn apply(&mut self, record: &batch::Record<'_>, computed: &mut Computed) -> Result<(), End> {
         let (verdict, at, detail) = match self.decode_fact(record.value)? {
-            Ok(fact) => (self.core.apply(&mut self.store, &fact)?, fact.at, String::new()),
+            Ok(fact) => {
+                let at = fact.at;
+                (self.core.apply(&mut self.store, fact)?, at, String::new())
+            }
             Err((reason, detail)) => (Verdict::Rejected(reason), record.timestamp, detail),
         };
         computed.position.count(verdict);

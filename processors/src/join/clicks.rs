@@ -1,13 +1,15 @@
 //! Clicks by ID and who waits for them, in segments of time that are dropped as a whole.
 //!
-//! A segment has two trees: clicks, whose IDs come almost in order, and who waits with the position. Everything goes
+//! A segment has two trees: clicks, whose IDs come almost in order, and who waits. Everything goes
 //! to the newest one: a record's segment is that of its Kafka timestamp, but never an older one than the last; the
 //! time within a click ID only says where to look first, as IDs of other systems carry none.
 //!
-//! Invariant: the position is written after the clicks and with who waits, so that it never names more than is there.
+//! Invariant: the position is a file, replaced as a whole after the clicks and who waits are on disk, so that it never
+//! names more than is there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
@@ -16,10 +18,9 @@ use tributary_domain::store::StoreError;
 
 use crate::store::{Forest, Tree, failed, lock, remove};
 
-const VERSION: &str = "v2";
+const VERSION: &str = "v3";
 const DAY_MS: i64 = 86_400_000;
-/// Before any click ID.
-const POSITION: &[u8] = b"\0";
+const POSITION_FILE: &str = "position";
 const CLICKS_DIR: &str = "clicks";
 const WAITING_DIR: &str = "waiting";
 
@@ -89,7 +90,7 @@ impl ClickStore {
             keep_ms: i64::from(keep_days) * DAY_MS,
             _lock: held,
         };
-        if !store.open_segments()? || store.load_waiting().is_err() {
+        if !store.open_segments()? || store.load_waiting().is_err() || store.positions().is_err() {
             // All of it: the position of one part says what was read of the others. The topics have it still.
             tracing::warn!(dir = %store.dir.display(), "clicks are read again from the topics");
             store.segments.clear();
@@ -117,7 +118,7 @@ impl ClickStore {
     fn load_waiting(&mut self) -> Result<(), StoreError> {
         self.waiting.clear();
         for segment in self.segments.values() {
-            for entry in segment.waiting.entries_from(POSITION)? {
+            for entry in segment.waiting.entries_from(&[])? {
                 let (key, _) = entry?;
                 self.waiting.extend(click_key(&key).map(folded));
             }
@@ -127,15 +128,28 @@ impl ClickStore {
 
     /// Where the store stands; None if it is empty.
     pub(super) fn positions(&self) -> Result<Option<Positions>, StoreError> {
-        for segment in self.segments.values().rev() {
-            let value = segment.waiting.get(POSITION)?;
-            let text = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
-            let numbers = text.and_then(|text| text.split_once(' '));
-            if let Some((Ok(clicks), Ok(claims))) = numbers.map(|(a, b)| (a.parse(), b.parse())) {
-                return Ok(Some([clicks, claims]));
-            }
+        let text = match std::fs::read_to_string(self.dir.join(POSITION_FILE)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(failed)?,
+        };
+        let numbers = text
+            .split_once(' ')
+            .map(|(clicks, claims)| (clicks.parse(), claims.parse()));
+        match numbers {
+            Some((Ok(clicks), Ok(claims))) => Ok(Some([clicks, claims])),
+            _ => Err(StoreError(
+                format!("{}/{POSITION_FILE} is no position", self.dir.display()).into(),
+            )),
         }
-        Ok(None)
+    }
+
+    fn save(&self, [clicks, claims]: Positions) -> std::io::Result<()> {
+        let part = self.dir.join("position.part");
+        let mut file = File::create(&part)?;
+        file.write_all(format!("{clicks} {claims}").as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&part, self.dir.join(POSITION_FILE))?;
+        File::open(&self.dir)?.sync_all()
     }
 
     /// Whether somebody may wait for a click. Exact enough to be asked for every click.
@@ -181,9 +195,9 @@ impl ClickStore {
     pub(super) fn write<'a>(
         &mut self,
         (timestamp, now): (i64, i64),
-        clicks: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        clicks: impl Iterator<Item = (impl AsRef<[u8]>, &'a [u8])>,
         waiting: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-        [next_click, next_claim]: Positions,
+        positions: Positions,
     ) -> Result<(), StoreError> {
         let wanted = timestamp.min(now).max(0).div_euclid(self.segment_ms);
         let newest = self.segments.last_key_value().map(|(number, _)| *number);
@@ -196,15 +210,13 @@ impl ClickStore {
         let segment = self.segments.get(&number);
         let segment = segment.ok_or_else(|| failed(std::io::Error::other("no segment")))?;
         segment.clicks.add(clicks.map(|(id, value)| (id, Some(value))))?;
-        let position = format!("{next_click} {next_claim}").into_bytes();
         let waits = &mut self.waiting;
         let waiting = waiting.map(|(id, tenants)| {
             waits.extend(click_key(id).map(folded));
             (id, Some(tenants))
         });
-        segment
-            .waiting
-            .add(std::iter::once((POSITION, Some(position.as_slice()))).chain(waiting))
+        segment.waiting.add(waiting)?;
+        self.save(positions).map_err(failed)
     }
 
     /// Drops the segments whose newest click is older than what is kept.
@@ -292,7 +304,7 @@ mod tests {
         assert_eq!(store.expire(day(108)).unwrap(), 1);
         assert_eq!(store.click(&id(day(70))).unwrap(), None);
         assert_eq!(store.click(&id(day(140))).unwrap(), Some(b"new".to_vec()));
-        // The newest segment stays: it holds the position.
+        // The newest segment stays: it is written to.
         assert_eq!(store.expire(day(9999)).unwrap(), 0);
         drop(store);
         assert_eq!(open(&dir).positions().unwrap(), Some([5, 1]));

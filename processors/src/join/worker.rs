@@ -409,10 +409,9 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         crash_point!("join.before_store");
-        let clicks: Vec<_> = self.unwritten.clicks().collect();
         self.store.write(
             (self.unwritten.newest, now()),
-            clicks.iter().map(|(id, value)| (id.as_slice(), *value)),
+            self.unwritten.clicks(),
             self.unwritten
                 .waiting
                 .iter()

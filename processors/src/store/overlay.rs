@@ -3,28 +3,26 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
-use rustc_hash::FxHashMap;
 use tributary_domain::store::{Entry, StoreError};
 
-/// A new value; None where the key is deleted.
-type Change = Option<Vec<u8>>;
+use super::arena::Arena;
 
-/// Keys with their new values.
+/// Keys with their new values; None where a key is deleted.
 #[derive(Default)]
 pub(super) struct Overlay {
     /// First bytes of the keys that are kept in order. The others are found by hash, at a fraction of the cost; a
     /// scan of them sorts what it finds.
     scanned: &'static [u8],
-    hashed: FxHashMap<Vec<u8>, Change>,
-    ordered: BTreeMap<Vec<u8>, Change>,
-    bytes: usize,
+    hashed: Arena,
+    ordered: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    ordered_bytes: usize,
 }
 
-/// About what an entry costs beside its key and value.
+/// About what an entry in order costs beside its key and value.
 const ENTRY_BYTES: usize = 96;
 
-fn weight(key: usize, value: Option<&Vec<u8>>) -> usize {
-    ENTRY_BYTES + key + value.map_or(0, Vec::len)
+fn weight(key: &[u8], value: Option<&[u8]>) -> usize {
+    ENTRY_BYTES + key.len() + value.map_or(0, <[u8]>::len)
 }
 
 impl Overlay {
@@ -40,31 +38,29 @@ impl Overlay {
         key.first().is_some_and(|first| self.scanned.contains(first))
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<&Change> {
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         if self.is_scanned(key) {
-            self.ordered.get(key)
+            self.ordered.get(key).map(Option::as_deref)
         } else {
             self.hashed.get(key)
         }
     }
 
-    pub(super) fn set(&mut self, key: &[u8], value: Change) {
-        let (length, new) = (key.len(), weight(key.len(), value.as_ref()));
-        let old = if self.is_scanned(key) {
-            self.ordered.insert(key.to_vec(), value)
-        } else if let Some(slot) = self.hashed.get_mut(key) {
-            Some(std::mem::replace(slot, value))
-        } else {
-            self.hashed.insert(key.to_vec(), value)
-        };
-        self.bytes += new;
-        if let Some(old) = old {
-            self.bytes -= weight(length, old.as_ref());
+    pub(super) fn set(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if !self.is_scanned(key) {
+            self.hashed.set(key, value);
+            return;
+        }
+        self.ordered_bytes += weight(key, value);
+        if let Some(old) = self.ordered.insert(key.to_vec(), value.map(<[u8]>::to_vec)) {
+            self.ordered_bytes -= weight(key, old.as_deref());
         }
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.scanned);
+        self.hashed.clear();
+        self.ordered.clear();
+        self.ordered_bytes = 0;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -73,17 +69,14 @@ impl Overlay {
 
     /// Roughly, in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.hashed.bytes() + self.ordered_bytes
     }
 
     /// All changes in the order of their keys.
     pub(super) fn sorted(&self) -> Vec<(&[u8], Option<&[u8]>)> {
-        let mut all: Vec<_> = self
-            .hashed
-            .iter()
-            .chain(&self.ordered)
-            .map(|(key, value)| (key.as_slice(), value.as_deref()))
-            .collect();
+        let ordered = self.ordered.iter();
+        let ordered = ordered.map(|(key, value)| (key.as_slice(), value.as_deref()));
+        let mut all: Vec<_> = self.hashed.iter().chain(ordered).collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all
     }

@@ -33,10 +33,10 @@ impl Drop for Scratch {
 
 fn contract(store: &mut dyn Store) {
     assert_eq!(store.get(b"a").unwrap(), None);
-    store.put(b"a", vec![1]);
-    store.put(b"ab", vec![2]);
-    store.put(b"ac", vec![3]);
-    store.put(b"b", vec![4]);
+    store.put(b"a", &[1]);
+    store.put(b"ab", &[2]);
+    store.put(b"ac", &[3]);
+    store.put(b"b", &[4]);
     assert_eq!(store.get(b"ab").unwrap(), Some(vec![2]));
     let keys = |entries: Vec<Entry>| entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
     assert_eq!(keys(store.scan(b"a", b"", 9).unwrap()), [&b"a"[..], b"ab", b"ac"]);
@@ -45,7 +45,7 @@ fn contract(store: &mut dyn Store) {
     assert_eq!(keys(store.scan(b"", b"", 9).unwrap()).len(), 4);
     assert_eq!(keys(store.scan(b"c", b"", 9).unwrap()).len(), 0);
     store.delete(b"ab");
-    store.put(b"ac", vec![]);
+    store.put(b"ac", &[]);
     assert_eq!(store.get(b"ab").unwrap(), None);
     assert_eq!(store.get(b"ac").unwrap(), Some(vec![]));
     assert_eq!(keys(store.scan(b"a", b"", 9).unwrap()), [&b"a"[..], b"ac"]);
@@ -94,18 +94,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    // The model is three memory stores: what is on disk, what is committed, and what is visible.
+    // The model is three memory stores: what is on disk, what is committed, and what is visible. To discard is to go
+    // back to the disk, if there is anything to discard.
     #[test]
     fn disk_does_what_memory_does(steps in steps()) {
         let scratch = Scratch::new("model");
         let mut disk = scratch.open();
         let mut visible = MemoryStore::default();
         let (mut flushed, mut committed) = (visible.clone(), visible.clone());
+        let mut changed = false;
         for step in steps {
+            let discards = changed && matches!(step, Step::Discard | Step::Flush | Step::Reopen);
+            changed = match step {
+                Step::Put(..) | Step::Delete(_) => true,
+                Step::Commit | Step::Discard | Step::Flush | Step::Reopen | Step::Kill => false,
+            };
+            if discards {
+                committed = flushed.clone();
+            }
             match step {
                 Step::Put(key, value) => {
-                    disk.put(&key, value.clone());
-                    visible.put(&key, value);
+                    disk.put(&key, &value);
+                    visible.put(&key, &value);
                 }
                 Step::Delete(key) => {
                     disk.delete(&key);
@@ -122,6 +132,7 @@ proptest! {
                 Step::Flush => {
                     disk.flush().unwrap();
                     flushed = committed.clone();
+                    visible = committed.clone();
                 }
                 Step::Reopen => {
                     disk.flush().unwrap();
@@ -155,12 +166,17 @@ fn position_and_data_are_written_together_or_not_at_all() {
     let scratch = Scratch::new("position");
     let mut store = scratch.open();
     assert_eq!(store.position().unwrap(), None);
-    store.put(b"k", vec![1]);
+    store.put(b"k", &[1]);
     store.commit(b"one").unwrap();
     store.flush().unwrap();
-    store.put(b"k", vec![2]);
+    store.put(b"k", &[2]);
     store.commit(b"two").unwrap();
-    store.put(b"k", vec![3]);
+    store.put(b"k", &[3]);
+    store.discard();
+    assert_eq!(store.position().unwrap(), Some(b"one".to_vec()));
+    assert_eq!(store.get(b"k").unwrap(), Some(vec![1]));
+    store.put(b"k", &[2]);
+    store.commit(b"two").unwrap();
     store.discard();
     assert_eq!(store.position().unwrap(), Some(b"two".to_vec()));
     assert_eq!(store.get(b"k").unwrap(), Some(vec![2]));
@@ -174,7 +190,7 @@ fn position_and_data_are_written_together_or_not_at_all() {
 fn another_format_starts_empty() {
     let scratch = Scratch::new("format");
     let mut store = scratch.open();
-    store.put(b"k", vec![1]);
+    store.put(b"k", &[1]);
     store.commit(b"one").unwrap();
     store.flush().unwrap();
     drop(store);
@@ -187,7 +203,7 @@ fn another_format_starts_empty() {
 fn a_damaged_store_is_deleted() {
     let scratch = Scratch::new("damaged");
     let mut store = scratch.open();
-    store.put(b"k", vec![1]);
+    store.put(b"k", &[1]);
     store.commit(b"one").unwrap();
     store.flush().unwrap();
     drop(store);
@@ -208,12 +224,12 @@ fn a_damaged_store_is_deleted() {
 fn a_wiped_store_is_empty_and_usable() {
     let scratch = Scratch::new("wiped");
     let mut store = scratch.open();
-    store.put(b"k", vec![1]);
+    store.put(b"k", &[1]);
     store.commit(b"one").unwrap();
-    store.put(b"l", vec![1]);
+    store.put(b"l", &[1]);
     store.wipe().unwrap();
     assert_eq!((store.position().unwrap(), store.uncommitted()), (None, 0));
-    store.put(b"k", vec![2]);
+    store.put(b"k", &[2]);
     store.commit(b"two").unwrap();
     store.flush().unwrap();
     drop(store);
@@ -238,10 +254,10 @@ fn copy(from: &Path, to: &Path) {
 fn what_is_flushed_outlives_a_killed_process() {
     let (scratch, left) = (Scratch::new("alive"), Scratch::new("killed"));
     let mut store = scratch.open();
-    store.put(b"k", vec![1]);
+    store.put(b"k", &[1]);
     store.commit(b"one").unwrap();
     store.flush().unwrap();
-    store.put(b"k", vec![2]);
+    store.put(b"k", &[2]);
     store.commit(b"two").unwrap();
     copy(&scratch.0, &left.0);
     let found = left.open();
@@ -255,7 +271,7 @@ fn many_changes_are_flushed_and_merged_without_being_asked() {
     let mut store = scratch.open();
     let key = |i: u32| (i.wrapping_mul(2_654_435_761) % 5_000).to_be_bytes();
     for i in 0..60_000_u32 {
-        store.put(&key(i), vec![(i % 251) as u8; 900]);
+        store.put(&key(i), &[(i % 251) as u8; 900]);
         if i % 500 == 499 {
             store.commit(&i.to_be_bytes()).unwrap();
         }

@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -18,7 +19,8 @@ use lsm_tree::{
 use tributary_domain::store::{Entry, StoreError};
 
 /// Blocks of all trees of a stage that are kept in memory.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// More of it saves next to nothing: what a stage comes back to it finds among the changes in memory.
+const CACHE_BYTES: u64 = 2 * 1024 * 1024;
 const OPEN_FILES: usize = 256;
 const BLOCK_BYTES: u32 = 4 * 1024;
 /// So many runs are let lie before they are merged: half the merging of the library's four, for a few more filters to
@@ -84,6 +86,8 @@ pub struct Forest {
     cache: Arc<Cache>,
     files: Arc<DescriptorTable>,
     compactor: Sender<Weak<Inner>>,
+    /// Number of stores that share the stage's memory.
+    sharers: Arc<AtomicUsize>,
 }
 
 impl Default for Forest {
@@ -111,7 +115,32 @@ impl Default for Forest {
             cache: Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)),
             files: Arc::new(DescriptorTable::new(OPEN_FILES)),
             compactor,
+            sharers: Arc::default(),
         }
+    }
+}
+
+impl Forest {
+    /// One more that has a part of the memory, until it is dropped.
+    pub(crate) fn share(&self) -> Share {
+        self.sharers.fetch_add(1, Ordering::Relaxed);
+        Share(Arc::clone(&self.sharers))
+    }
+}
+
+/// A part of the memory of a stage.
+pub(crate) struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    /// An equal part of all.
+    pub(crate) fn of(&self, all: usize) -> usize {
+        all / self.0.load(Ordering::Relaxed).max(1)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -229,9 +258,9 @@ impl Tree {
     }
 
     /// Adds a run: keys in ascending order, None where a key is deleted. All of it or nothing.
-    pub(crate) fn add<'a>(
+    pub(crate) fn add<'a, K: AsRef<[u8]>>(
         &self,
-        run: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        run: impl Iterator<Item = (K, Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
         let mut run = run.peekable();
         if run.peek().is_none() {
@@ -240,6 +269,7 @@ impl Tree {
         let inner = self.inner()?;
         let mut ingestion = inner.tree.ingestion().map_err(failed)?;
         for (key, value) in run {
+            let key = key.as_ref();
             match value {
                 Some(value) => ingestion.write(key, value),
                 None => ingestion.write_tombstone(key),

@@ -24,7 +24,10 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         cli.command,
         Command::Ingest | Command::Process { .. } | Command::Sink | Command::Dashboard
     );
-    telemetry::logs(cli.log.as_deref(), if quiet { "info" } else { "warn" })?;
+    telemetry::logs(
+        cli.log.as_deref(),
+        if quiet { "info,lsm_tree=warn" } else { "warn" },
+    )?;
     let load = || Settings::load(cli.config.as_deref());
     match cli.command {
         Command::Simulate {

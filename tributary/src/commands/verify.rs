@@ -61,7 +61,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode> {
                         counts.undecodable += 1;
                         return Ok(());
                     };
-                    match engine.apply(&mut store, &fact)? {
+                    match engine.apply(&mut store, fact)? {
                         Verdict::Applied => counts.applied += 1,
                         Verdict::Held => counts.held += 1,
                         Verdict::Duplicate => counts.duplicate += 1,
