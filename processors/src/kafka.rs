@@ -87,7 +87,7 @@ impl Settings {
             .set("partitioner", "murmur2_random")
             // Half again as many bytes as zstd, for a third less work of the client.
             .set("compression.type", "lz4")
-            .set("linger.ms", "5")
+            .set("linger.ms", "20")
             .set("batch.size", "262144")
             .set("batch.num.messages", "10000")
             .set("queue.buffering.max.kbytes", "32768")

@@ -31,7 +31,7 @@ use crate::store::DiskStore;
 const IDLE: Duration = Duration::from_millis(500);
 const MOST_REBUILDS: u32 = 3;
 /// Facts that are applied before what they changed is settled.
-const FACTS_PER_STEP: usize = 100;
+const FACTS_PER_STEP: usize = 50;
 /// A transaction that has so many records is committed before more is settled.
 const MOST_RECORDS: usize = 5_000;
 
