@@ -130,7 +130,7 @@ impl Settings {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.commit.interval.ms", "1000")
+            .set("auto.commit.interval.ms", "250")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
             .set("max.poll.interval.ms", self.max_poll_interval_ms.to_string())
@@ -177,6 +177,8 @@ fn bounded_fetch(config: &mut ClientConfig) {
         .set("queued.max.messages.kbytes", "2048")
         .set("queued.min.messages", "5000")
         .set("fetch.queue.backoff.ms", "5")
+        // A partition whose queue was full is left out of a fetch, and waits as long as that one does for the others.
+        .set("fetch.wait.max.ms", "100")
         .set("fetch.message.max.bytes", "131072")
         .set("fetch.max.bytes", "4194304")
         .set("receive.message.max.bytes", "104857600");
