@@ -18,6 +18,9 @@ pub(super) struct Overlay {
     ordered_bytes: usize,
 }
 
+/// A key and its new value.
+type Changed<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// About what an entry in order costs beside its key and value.
 const ENTRY_BYTES: usize = 96;
 
@@ -73,7 +76,7 @@ impl Overlay {
     }
 
     /// All changes in the order of their keys.
-    pub(super) fn sorted(&self) -> Vec<(&[u8], Option<&[u8]>)> {
+    pub(super) fn sorted(&self) -> Vec<Changed<'_>> {
         let ordered = self.ordered.iter();
         let ordered = ordered.map(|(key, value)| (key.as_slice(), value.as_deref()));
         let mut all: Vec<_> = self.hashed.iter().chain(ordered).collect();
@@ -82,11 +85,7 @@ impl Overlay {
     }
 
     /// The changed keys with this prefix, from `start` on, in order.
-    fn range<'a>(
-        &'a self,
-        prefix: &'a [u8],
-        start: &[u8],
-    ) -> Box<dyn Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + 'a> {
+    fn range<'a>(&'a self, prefix: &'a [u8], start: &[u8]) -> Box<dyn Iterator<Item = Changed<'a>> + 'a> {
         if self.is_scanned(prefix) {
             let changes = self.ordered.range(start.to_vec()..);
             let changes = changes.take_while(move |(key, _)| key.starts_with(prefix));
@@ -122,7 +121,7 @@ struct Over<C: Iterator, I: Iterator> {
 
 impl<'a, C, I> Iterator for Over<C, I>
 where
-    C: Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    C: Iterator<Item = Changed<'a>>,
     I: Iterator<Item = Result<Entry, StoreError>>,
 {
     type Item = I::Item;
