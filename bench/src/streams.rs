@@ -198,10 +198,8 @@ async fn drain(
         population.amount,
     );
     figure("outputs", net.rows, "rows");
-    let conversions = ground.kafka.topic(Topic::Conversions);
-    let ends = kafka::ends(&ground.kafka, &conversions, ground.partitions(Topic::Conversions))?;
     // What is no row is the mark of a commit.
-    let marks = ends.iter().sum::<i64>() - i64::try_from(net.rows)?;
+    let marks = offsets(ground, Topic::Conversions)? - i64::try_from(net.rows)?;
     figure("transactions", marks, "commits");
     figure("net_leads", net.leads, "entries");
     figure("net_sales", net.sales, "entries");
@@ -214,7 +212,7 @@ async fn drain(
             commissions_in(ground).await? == (commissions, commission),
         ),
         check("inputs_all_committed", committed.is_some()),
-        check("no_dead_letters", dead_letters(ground)? == 0),
+        check("no_dead_letters", offsets(ground, Topic::DeadLetters)? == 0),
     ];
     drained.held = held.into_iter().all(|held| held);
     Ok((work.role, drained))
@@ -328,13 +326,14 @@ impl Work {
     }
 }
 
-fn dead_letters(ground: &Ground) -> Result<i64> {
-    let topic = ground.kafka.topic(Topic::DeadLetters);
-    Ok(
-        kafka::ends(&ground.kafka, &topic, ground.partitions(Topic::DeadLetters))?
-            .iter()
-            .sum(),
-    )
+/// How many offsets a topic has used.
+fn offsets(ground: &Ground, topic: Topic) -> Result<i64> {
+    let ends = kafka::ends(
+        &ground.kafka,
+        &ground.kafka.topic(topic),
+        ground.partitions(topic),
+    )?;
+    Ok(ends.iter().sum())
 }
 
 #[derive(Deserialize)]

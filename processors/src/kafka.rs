@@ -87,6 +87,7 @@ impl Settings {
             .set("partitioner", "murmur2_random")
             // Half again as many bytes as zstd, for a third less work of the client.
             .set("compression.type", "lz4")
+            // Small batches cost the broker and the next stage a request each.
             .set("linger.ms", "20")
             .set("batch.size", "262144")
             .set("batch.num.messages", "10000")
@@ -105,6 +106,7 @@ impl Settings {
             .set("message.timeout.ms", &timeout)
             .set("socket.timeout.ms", &timeout)
             .set("retry.backoff.ms", "20")
+            // All of a transaction is sent at once, and waited for.
             .set("linger.ms", "5");
         config
     }

@@ -46,7 +46,8 @@ pub struct DiskStore {
 
 impl DiskStore {
     /// Opens the store in `dir`, empty if there is none of this format. What is committed is flushed when it takes
-    /// its share of `flush_bytes`, which is for all stores of the forest. Keys whose first byte is in `scanned` are expected to be scanned often.
+    /// its share of `flush_bytes`, which is for all stores of the forest. Keys whose first byte is in `scanned` are
+    /// expected to be scanned often.
     ///
     /// # Errors
     /// If another process has it open, or the disk does not let us.
@@ -179,11 +180,9 @@ impl Store for DiskStore {
             Err(_) => true,
         };
         let below = self.tree()?.entries_from(start)?;
-        // The library's iterator knows no end, and looks at what lies behind the last entry.
-        let below = below.take_while(own);
         self.changes
             .over(prefix, start, below)
-            .filter(own)
+            .take_while(own)
             .take(limit)
             .collect()
     }

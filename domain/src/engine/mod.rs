@@ -250,8 +250,7 @@ impl Engine {
             tenant: number,
         };
         if let Body::Click(click) = fact.body {
-            let id = click.click_id.clone();
-            let id = id.as_str();
+            let id = &click.click_id.clone();
             let mut record = tables.take_click(id)?.unwrap_or_default();
             // The least fact ID counts, should two clicks ever claim one ID: then order does not matter.
             if record.told.as_ref().is_some_and(|(told, _)| *told <= fact.id) {

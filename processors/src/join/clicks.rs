@@ -144,7 +144,7 @@ impl ClickStore {
     }
 
     fn save(&self, [clicks, claims]: Positions) -> std::io::Result<()> {
-        let part = self.dir.join("position.part");
+        let part = self.dir.join(format!("{POSITION_FILE}.part"));
         let mut file = File::create(&part)?;
         file.write_all(format!("{clicks} {claims}").as_bytes())?;
         file.sync_all()?;
@@ -341,6 +341,26 @@ mod tests {
             [3, 0],
         );
         assert_eq!(store.click(&id).unwrap(), Some(b"again".to_vec()));
+        drop(store);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_position_that_is_none_takes_the_clicks_with_it() {
+        let dir = scratch("position");
+        let id = click_id::new(70 * DAY_MS, 5).into_bytes();
+        let mut store = open(&dir);
+        write(
+            &mut store,
+            (70 * DAY_MS, 1000 * DAY_MS),
+            &[(&id, b"old")],
+            &[],
+            [3, 0],
+        );
+        drop(store);
+        std::fs::write(dir.join(VERSION).join(POSITION_FILE), b"3").unwrap();
+        let store = open(&dir);
+        assert_eq!((store.positions().unwrap(), store.segments.len()), (None, 0));
         drop(store);
         std::fs::remove_dir_all(&dir).unwrap();
     }

@@ -126,3 +126,37 @@ impl Arena {
             .map(|slot| (key_of(&self.blocks, slot), value_of(&self.blocks, slot)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_last_value_counts_whatever_its_size_and_clearing_forgets_all() {
+        let mut arena = Arena::default();
+        for round in 0..3_usize {
+            let mut model = BTreeMap::new();
+            for i in 0..2_000_usize {
+                let key = (i * 7 % 400).to_be_bytes();
+                // Now and then larger than a block.
+                let size = if i % 500 == 9 { BLOCK_BYTES + i } else { i % 900 };
+                let value = (i % 11 != 0).then(|| vec![(i + round) as u8; size]);
+                arena.set(&key, value.as_deref());
+                model.insert(key.to_vec(), value);
+            }
+            for (key, value) in &model {
+                assert_eq!(arena.get(key), Some(value.as_deref()));
+            }
+            assert_eq!(arena.get(b"never set"), None);
+            let all: BTreeMap<_, _> = arena.iter().collect();
+            let expected = model
+                .iter()
+                .map(|(key, value)| (key.as_slice(), value.as_deref()));
+            assert_eq!(all, expected.collect());
+            arena.clear();
+            assert!(arena.is_empty() && arena.bytes() == 0 && arena.get(&[0; 8]).is_none());
+        }
+    }
+}

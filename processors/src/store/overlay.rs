@@ -77,11 +77,16 @@ impl Overlay {
 
     /// All changes in the order of their keys.
     pub(super) fn sorted(&self) -> Vec<Changed<'_>> {
+        self.sorted_if(|_| true)
+    }
+
+    fn sorted_if(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Changed<'_>> {
         let ordered = self.ordered.iter();
         let ordered = ordered.map(|(key, value)| (key.as_slice(), value.as_deref()));
-        let mut all: Vec<_> = self.hashed.iter().chain(ordered).collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all
+        let all = self.hashed.iter().chain(ordered);
+        let mut found: Vec<_> = all.filter(|(key, _)| wanted(key)).collect();
+        found.sort_unstable_by_key(|(key, _)| *key);
+        found
     }
 
     /// The changed keys with this prefix, from `start` on, in order.
@@ -91,12 +96,11 @@ impl Overlay {
             let changes = changes.take_while(move |(key, _)| key.starts_with(prefix));
             return Box::new(changes.map(|(key, value)| (key.as_slice(), value.as_deref())));
         }
-        let mut all = self.sorted();
-        all.retain(|(key, _)| *key >= start && key.starts_with(prefix));
-        Box::new(all.into_iter())
+        let found = self.sorted_if(|key| key >= start && key.starts_with(prefix));
+        Box::new(found.into_iter())
     }
 
-    /// Entries with this prefix from `start` on, in key order, with the changes over what is below: the same of it.
+    /// Entries from `start` on, in key order: the changes with this prefix over what is below, which may go beyond it.
     pub(super) fn over<'a, I>(
         &'a self,
         prefix: &'a [u8],
