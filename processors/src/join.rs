@@ -44,6 +44,8 @@ pub struct JoinSettings {
     pub acknowledge_ms: u64,
     /// The store is written when so many bytes of clicks are in memory…
     pub write_bytes: usize,
+    /// … or so many claims were forwarded…
+    pub write_claims: usize,
     /// … or after so many milliseconds: a process that is killed reads again from there.
     pub write_ms: u64,
     /// A claim waits so many milliseconds at most for clicks that are as old and not read yet.
@@ -58,6 +60,7 @@ impl Default for JoinSettings {
             acknowledge_records: 20_000,
             acknowledge_ms: 200,
             write_bytes: 2 * 1024 * 1024,
+            write_claims: 20_000,
             write_ms: 30_000,
             claim_wait_ms: 2_000,
         }

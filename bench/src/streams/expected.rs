@@ -7,7 +7,7 @@ use tributary_domain::fact::of_click;
 use tributary_domain::store::MemoryStore;
 use tributary_domain::tenant::Tenant;
 
-use super::net::{Entry, Net};
+use super::net::Net;
 use super::population::Population;
 
 /// The net ledger and the sum of its commissions.
@@ -53,7 +53,7 @@ pub fn expected(population: &Population, rules: &[Fact]) -> Result<Expected> {
         let settled = engine.settle(&mut store, 10_000)?;
         for row in settled.rows {
             match row {
-                Row::Conversion(row) => expected.conversions.take(&Entry::from(&*row)),
+                Row::Conversion(row) => expected.conversions.take(&row),
                 Row::Commission(row) if row.op == Op::Assert => {
                     expected.commissions += 1;
                     expected.commission += row.amount;

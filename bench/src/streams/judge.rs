@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use tributary_avro::{Decoder, Topic};
+use tributary_avro::{Conversion, Decoder, Topic};
 
-use super::net::{Entry, Net};
+use super::net::Net;
 use crate::figures::note;
 use crate::ground::Ground;
 
 const POLL: Duration = Duration::from_millis(20);
+/// Enough to keep the judge, on the same cores, from asking all the time.
+const FETCH_BYTES: u32 = 1024 * 1024;
 
 /// What the judge saw so far; looked at while it runs.
 #[derive(Default)]
@@ -59,7 +61,7 @@ pub struct Judge {
 impl Judge {
     /// Starts to read from the beginning.
     pub async fn start(ground: &Ground, expected: Net) -> Result<Self> {
-        let (consumer, decoder) = reader(ground, Offset::Beginning).await?;
+        let (consumer, decoder) = reader(ground, Offset::Beginning, FETCH_BYTES).await?;
         let seen = Arc::new(Seen::default());
         let shared = Arc::clone(&seen);
         let thread = std::thread::Builder::new()
@@ -83,16 +85,19 @@ impl Judge {
     }
 }
 
-/// A consumer of all partitions of `conversions` and the decoder for them.
-pub async fn reader(ground: &Ground, from: Offset) -> Result<(BaseConsumer, Decoder<Entry>)> {
-    let mut decoder = Decoder::<Entry>::default();
-    decoder.add(
-        ground.registry().await?.id(Topic::Conversions).await?,
-        Topic::Conversions.schema(),
-    )?;
+/// A consumer of all partitions of `conversions` and the decoder for them. A fetch is answered when there are so many
+/// bytes, or after 20 ms.
+pub async fn reader(
+    ground: &Ground,
+    from: Offset,
+    fetch_bytes: u32,
+) -> Result<(BaseConsumer, Decoder<Conversion>)> {
+    let mut decoder = Decoder::<Conversion>::default();
+    decoder.add_own(ground.registry().await?.id(Topic::Conversions).await?);
     let mut config = ground.kafka.reader();
     config
         .set("enable.partition.eof", "false")
+        .set("fetch.min.bytes", fetch_bytes.to_string())
         .set("fetch.wait.max.ms", "20");
     let consumer: BaseConsumer = config.create()?;
     let mut list = TopicPartitionList::new();
@@ -103,7 +108,7 @@ pub async fn reader(ground: &Ground, from: Offset) -> Result<(BaseConsumer, Deco
     Ok((consumer, decoder))
 }
 
-fn watch(consumer: &BaseConsumer, decoder: &Decoder<Entry>, seen: &Seen, expected: &Net) -> Result<Net> {
+fn watch(consumer: &BaseConsumer, decoder: &Decoder<Conversion>, seen: &Seen, expected: &Net) -> Result<Net> {
     let mut net = Net::default();
     loop {
         let Some(message) = consumer.poll(POLL) else {

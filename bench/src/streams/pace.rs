@@ -7,10 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, anyhow};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::{Message, Offset};
-use tributary_avro::{Click, Decoder, Encoder, Fact, Op, Topic};
+use tributary_avro::{Click, Conversion, Decoder, Encoder, Fact, Op, Topic};
 
 use super::judge;
-use super::net::Entry;
 use super::population::{Shape, claim};
 use crate::figures::{check, figure, latencies};
 use crate::ground::Ground;
@@ -37,7 +36,7 @@ pub fn now() -> i64 {
 
 /// Runs it: `per_second` clicks, every tenth claimed. Gives whether all became conversions, and p99 in milliseconds.
 pub async fn run(ground: &Ground, shape: Shape, per_second: u64, seconds: u64) -> Result<(bool, f64)> {
-    let (consumer, decoder) = judge::reader(ground, Offset::End).await?;
+    let (consumer, decoder) = judge::reader(ground, Offset::End, 1).await?;
     // The position at the end is only taken once the consumer has asked for it.
     let consumer = tokio::task::spawn_blocking(move || {
         consumer.poll(Duration::from_secs(2));
@@ -109,7 +108,7 @@ impl Sender {
 /// Attributed leads, and the milliseconds from each claim's sending to its row.
 fn read(
     consumer: &BaseConsumer,
-    decoder: &Decoder<Entry>,
+    decoder: &Decoder<Conversion>,
     wanted: usize,
     give_up: Instant,
 ) -> Result<(usize, Vec<f64>)> {

@@ -32,9 +32,12 @@ pub(super) struct Worker<'a> {
     store: ClickStore,
     outbox: Outbox,
     positions: Positions,
+    /// Up to where the store knows the claims.
+    written: i64,
     /// Since when outputs are on their way, and their number.
     sent: Option<(Instant, usize)>,
     unwritten: Unwritten,
+    forwarded: Forwarded,
     expired: Option<Instant>,
     turns: Turns,
 }
@@ -85,7 +88,7 @@ fn is_before(claims: &Batch, clicks: &Batch) -> bool {
     }
 }
 
-/// What was processed and is not in the store yet.
+/// The clicks that are not in the store yet.
 #[derive(Default)]
 struct Unwritten {
     since: Option<Instant>,
@@ -93,8 +96,17 @@ struct Unwritten {
     newest: i64,
     batches: Vec<Batch>,
     clicks: FxHashMap<ClickKey, (u32, u32)>,
-    waiting: BTreeMap<[u8; 16], Vec<u8>>,
     emitted: FxHashSet<(String, String)>,
+}
+
+/// The claims that the store does not know of yet. They are few beside the clicks: a run of the store for those of
+/// each run of clicks would be next to nothing, and cost the disk as much.
+#[derive(Default)]
+struct Forwarded {
+    since: Option<Instant>,
+    claims: usize,
+    newest: i64,
+    waiting: BTreeMap<[u8; 16], Vec<u8>>,
 }
 
 impl Unwritten {
@@ -126,8 +138,7 @@ impl<'a> Worker<'a> {
                 Start::At(next)
             }
         };
-        let positions = found.unwrap_or([UNSET; 2]);
-        let [clicks, claims] = positions;
+        let positions @ [clicks, claims] = found.unwrap_or([UNSET; 2]);
         task.start(vec![
             (CLICKS, partition, start(clicks)),
             (CLAIMS, partition, start(claims)),
@@ -139,8 +150,10 @@ impl<'a> Worker<'a> {
             store,
             outbox: stage.producers.outbox(),
             positions,
+            written: claims,
             sent: None,
             unwritten: Unwritten::default(),
+            forwarded: Forwarded::default(),
             expired: None,
             turns: Turns::new(Duration::from_millis(stage.settings.claim_wait_ms)),
         })
@@ -173,12 +186,13 @@ impl<'a> Worker<'a> {
             if stopped || due {
                 self.acknowledge()?;
             }
-            let old = self
-                .unwritten
-                .since
-                .is_some_and(|since| since.elapsed() >= write_every);
-            if stopped || old || self.unwritten.bytes >= self.stage.settings.write_bytes {
-                self.write()?;
+            let old = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= write_every);
+            let claims = stopped
+                || old(self.forwarded.since)
+                || self.forwarded.claims >= self.stage.settings.write_claims;
+            let full = self.unwritten.bytes >= self.stage.settings.write_bytes;
+            if claims || full || old(self.unwritten.since) {
+                self.write(claims)?;
             }
             if stopped {
                 return Ok(());
@@ -196,9 +210,9 @@ impl<'a> Worker<'a> {
     fn process(&mut self, batch: Batch) -> Result<()> {
         let (_, records) = self.sent.get_or_insert_with(|| (Instant::now(), 0));
         *records += batch.len();
-        self.unwritten.since.get_or_insert_with(Instant::now);
-        let number = u32::try_from(self.unwritten.batches.len())?;
         if batch.topic == CLICKS {
+            self.unwritten.since.get_or_insert_with(Instant::now);
+            let number = u32::try_from(self.unwritten.batches.len())?;
             for (index, record) in batch.records().enumerate() {
                 self.unwritten.newest = self.unwritten.newest.max(record.timestamp);
                 match (click_key(record.key), record.value) {
@@ -219,8 +233,10 @@ impl<'a> Worker<'a> {
             if !batch.is_empty() {
                 crash_point!("join.before_send");
             }
+            self.forwarded.since.get_or_insert_with(Instant::now);
+            self.forwarded.claims += batch.len();
             for record in batch.records() {
-                self.unwritten.newest = self.unwritten.newest.max(record.timestamp);
+                self.forwarded.newest = self.forwarded.newest.max(record.timestamp);
                 self.claim(&record)?;
             }
         }
@@ -236,8 +252,8 @@ impl<'a> Worker<'a> {
 
     fn is_awaited(&self, key: ClickKey, id: &[u8]) -> bool {
         self.store.may_wait(key)
-            || (!self.unwritten.waiting.is_empty()
-                && <[u8; 16]>::try_from(id).is_ok_and(|id| self.unwritten.waiting.contains_key(&id)))
+            || (!self.forwarded.waiting.is_empty()
+                && <[u8; 16]>::try_from(id).is_ok_and(|id| self.forwarded.waiting.contains_key(&id)))
     }
 
     fn serve_waiting(&mut self, record: &Record<'_>, value: &[u8]) -> Result<()> {
@@ -260,7 +276,7 @@ impl<'a> Worker<'a> {
     fn waiting(&self, id: &[u8]) -> Result<Vec<u8>> {
         let recent = <[u8; 16]>::try_from(id)
             .ok()
-            .and_then(|id| self.unwritten.waiting.get(&id));
+            .and_then(|id| self.forwarded.waiting.get(&id));
         match recent {
             Some(tenants) => Ok(tenants.clone()),
             None => Ok(self.store.waiting(id)?.unwrap_or_default()),
@@ -309,7 +325,7 @@ impl<'a> Worker<'a> {
         }
         tenants.extend_from_slice(tenant.as_bytes());
         if let Ok(id) = <[u8; 16]>::try_from(id) {
-            self.unwritten.waiting.insert(id, tenants);
+            self.forwarded.waiting.insert(id, tenants);
         }
         Ok(())
     }
@@ -402,24 +418,30 @@ impl<'a> Worker<'a> {
     }
 
     /// Writes the store, with the positions. Only after all outputs of what was read so far are acknowledged: what
-    /// the store knows is not read again.
-    fn write(&mut self) -> Result<()> {
+    /// the store knows is not read again. Where the claims are left out they are read again, and forwarded again, by
+    /// whoever comes after a kill: the same facts with the same IDs.
+    fn write(&mut self, claims: bool) -> Result<()> {
         self.acknowledge()?;
-        if self.unwritten.since.is_none() {
+        if self.unwritten.since.is_none() && self.forwarded.since.is_none() {
             return Ok(());
         }
         crash_point!("join.before_store");
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let forwarded = claims.then(|| std::mem::take(&mut self.forwarded));
+        let mut newest = unwritten.newest;
+        let [clicks, read] = self.positions;
+        if let Some(forwarded) = &forwarded {
+            newest = newest.max(forwarded.newest);
+            self.written = read;
+        }
+        let waiting = forwarded.iter().flat_map(|forwarded| &forwarded.waiting);
         self.store.write(
-            (self.unwritten.newest, now()),
-            self.unwritten.clicks(),
-            self.unwritten
-                .waiting
-                .iter()
-                .map(|(id, tenants)| (id.as_slice(), tenants.as_slice())),
-            self.positions,
+            (newest, now()),
+            unwritten.clicks(),
+            waiting.map(|(id, tenants)| (id.as_slice(), tenants.as_slice())),
+            [clicks, self.written],
         )?;
         crash_point!("join.after_store");
-        self.unwritten = Unwritten::default();
         Ok(())
     }
 }
