@@ -15,10 +15,13 @@ use tributary_testkit::{Kind, Options, Servers};
 use crate::role::{Role, beside};
 use crate::{Common, kafka, proc};
 
+/// Topics of a ground that only warms the servers up begin so.
+const ASIDE: &str = "aside.";
+
 /// Servers, settings and a folder; all gone when it is dropped.
 pub struct Ground {
     /// The servers.
-    pub servers: Servers,
+    pub servers: Arc<Servers>,
     /// Kafka's clients, as the stages configure them.
     pub kafka: Kafka,
     dir: PathBuf,
@@ -44,9 +47,27 @@ impl Ground {
             beside("tributary")?.display().to_string(),
             "run-clickhouse".to_owned(),
         ];
-        let servers = Servers::start(options).await?;
+        let servers = Arc::new(Servers::start(options).await?);
+        let ground = Self::on(servers, dir, "", partitions, common.keep)?;
+        ground.write_settings(settings)?;
+        tributary_processors::init(&ground.config).await?;
+        Ok(ground)
+    }
+
+    /// Another set of topics and folders on the same servers, for what is not measured.
+    pub async fn aside(&self) -> Result<Self> {
+        let dir = self.dir.join("aside");
+        let partitions = self.config.topics.facts_partitions;
+        let ground = Self::on(Arc::clone(&self.servers), dir, ASIDE, partitions, self.keep)?;
+        ground.write_settings("")?;
+        tributary_processors::init(&ground.config).await?;
+        Ok(ground)
+    }
+
+    fn on(servers: Arc<Servers>, dir: PathBuf, prefix: &str, partitions: i32, keep: bool) -> Result<Self> {
         let kafka = Kafka {
             bootstrap: servers.kafka_bootstrap()?,
+            topic_prefix: prefix.to_owned(),
             ..Kafka::default()
         };
         let topics = Topics {
@@ -64,16 +85,13 @@ impl Ground {
             mail_key: Secret::new("bench"),
             ..ProcessConfig::default()
         };
-        let ground = Self {
+        Ok(Self {
             servers,
             kafka,
             dir,
             config,
-            keep: common.keep,
-        };
-        ground.write_settings(settings)?;
-        tributary_processors::init(&ground.config).await?;
-        Ok(ground)
+            keep,
+        })
     }
 
     /// Only addresses, folders and partitions differ from the defaults, and what the benchmark adds in `more`.
@@ -84,9 +102,10 @@ impl Ground {
         let topics = &self.config.topics;
         let clickhouse = self.servers.clickhouse_url().unwrap_or_default();
         let text = format!(
-            "[kafka]\nbootstrap = {:?}\n[topics]\nfacts_partitions = {}\nclicks_partitions = {}\ninput_partitions = {}\n\
+            "[kafka]\nbootstrap = {:?}\ntopic_prefix = {:?}\n[topics]\nfacts_partitions = {}\nclicks_partitions = {}\ninput_partitions = {}\n\
              [registry]\nurl = {:?}\n[clickhouse]\nurl = {clickhouse:?}\n[state]\ndir = {:?}\n[secrets]\ndir = {:?}\n{more}",
             self.kafka.bootstrap,
+            self.kafka.topic_prefix,
             topics.facts_partitions,
             topics.clicks_partitions,
             topics.input_partitions,
@@ -185,14 +204,14 @@ impl Ground {
         self.config.topics.partitions(topic)
     }
 
-    /// What all topics take on disk, MiB.
+    /// What all topics take on disk, but those aside, MiB.
     pub fn kafka_size(&self) -> f64 {
-        proc::size_on_disk(&self.path("servers/kafka-1/log"))
+        proc::size_on_disk(&self.path("servers/kafka-1/log"), ASIDE)
     }
 
     /// What the stages' state takes on disk, MiB.
     pub fn state_size(&self) -> f64 {
-        proc::size_on_disk(&self.config.state_dir)
+        proc::size_on_disk(&self.config.state_dir, ASIDE)
     }
 
     /// Records that a group has not committed yet.
@@ -206,9 +225,10 @@ impl Ground {
 
     /// Stops the servers.
     pub async fn stop(self) -> Result<()> {
-        let (dir, keep) = (self.dir.clone(), self.keep);
-        self.servers.stop().await?;
-        remove(&dir, keep);
+        if let Some(servers) = Arc::into_inner(self.servers) {
+            servers.stop().await?;
+        }
+        remove(&self.dir, self.keep);
         Ok(())
     }
 }

@@ -37,22 +37,23 @@ pub fn load() -> String {
     text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
-/// What a folder takes on disk, MiB.
-pub fn size_on_disk(dir: &Path) -> f64 {
-    fn blocks(dir: &Path) -> u64 {
+/// What a folder takes on disk, without the entries in it whose names begin with `but`, MiB.
+pub fn size_on_disk(dir: &Path, but: &str) -> f64 {
+    fn blocks(dir: &Path, but: &str) -> u64 {
         let Ok(entries) = std::fs::read_dir(dir) else {
             return 0;
         };
         entries
             .flatten()
+            .filter(|entry| but.is_empty() || !entry.file_name().to_string_lossy().starts_with(but))
             .map(|entry| match entry.metadata() {
-                Ok(meta) if meta.is_dir() => blocks(&entry.path()),
+                Ok(meta) if meta.is_dir() => blocks(&entry.path(), ""),
                 Ok(meta) => meta.blocks(),
                 Err(_) => 0,
             })
             .sum()
     }
-    (blocks(dir) * 512) as f64 / MIB
+    (blocks(dir, but) * 512) as f64 / MIB
 }
 
 #[cfg(test)]
@@ -67,6 +68,6 @@ mod tests {
         }
         assert!(peak_rss(pid) > 0.5);
         assert_eq!(cpu(u32::MAX), 0.0);
-        assert!(size_on_disk(Path::new("/no/such/folder")) == 0.0);
+        assert!(size_on_disk(Path::new("/no/such/folder"), "") == 0.0);
     }
 }

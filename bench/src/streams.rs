@@ -12,7 +12,7 @@ mod population;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use rdkafka::Message as _;
 use serde::Deserialize;
 use tributary_avro::{Click, Decoder, Fact, Op, Topic};
@@ -33,6 +33,8 @@ const STAGES: [&str; 3] = ["process", "--stage", "join,attribute"];
 const LOOK: Duration = Duration::from_millis(10);
 /// After the ledger was complete, nothing more may come for so long.
 const QUIET: Duration = Duration::from_secs(3);
+/// Other clicks than those that are measured.
+const WARM_UP_SEED: u64 = 500;
 
 /// Options of `streams`.
 #[derive(Debug, clap::Args)]
@@ -95,6 +97,7 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
         base,
         one_workspace: options.one_workspace,
     };
+    warm_up(&ground, shape, options.timeout).await?;
     let population = Population::new(shape);
     let rules = shape.rules()?;
     let begin = Instant::now();
@@ -103,7 +106,9 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
         "the core alone took {:.1} s for the ledger",
         begin.elapsed().as_secs_f64()
     ));
-    fill(&ground, &population, &rules).await?;
+    let rate = fill(&ground, &population, &rules).await?;
+    decimal("fill.rate", rate, 0, "records/s");
+    decimal("fill.kafka_dir", ground.kafka_size(), 0, "MiB");
     let (mut role, mut drained) = drain(&ground, options, &population, expected).await?;
     let mut held = drained.held;
     if options.pace && held {
@@ -118,7 +123,34 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     Ok(held)
 }
 
-async fn fill(ground: &Ground, population: &Population, rules: &[Fact]) -> Result<()> {
+/// Drains another, smaller population in topics of its own. A broker that has just started costs twice the CPU until its
+/// code is compiled, on the same cores: no cluster in use is like that.
+async fn warm_up(ground: &Ground, shape: Shape, timeout: u64) -> Result<()> {
+    let aside = ground.aside().await?;
+    let shape = Shape {
+        clicks: (shape.clicks / 2).max(1),
+        seed: shape.seed.wrapping_add(WARM_UP_SEED),
+        ..shape
+    };
+    fill(&aside, &Population::new(shape), &shape.rules()?).await?;
+    let mut role = aside.role(&STAGES)?;
+    let deadline = Instant::now() + Duration::from_secs(timeout);
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        role.alive()?;
+        if aside.lag("join", &[Topic::Clicks, Topic::Claims])? == 0
+            && aside.lag("attribute", &[Topic::Facts])? == 0
+        {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "warming up takes too long");
+    }
+    role.stop().await?;
+    aside.stop().await
+}
+
+/// Writes the inputs; gives the records per second.
+async fn fill(ground: &Ground, population: &Population, rules: &[Fact]) -> Result<f64> {
     let encoder = ground.encoder::<Fact>(Topic::Facts).await?;
     let clicks = ground.encoder::<Click>(Topic::Clicks).await?;
     let bulk = Bulk::new(&ground.kafka, 20)?;
@@ -146,14 +178,7 @@ async fn fill(ground: &Ground, population: &Population, rules: &[Fact]) -> Resul
         bulk.send(&name, click.id.as_bytes(), &clicks.encode(&click)?, click.at)?;
     }
     bulk.finish()?;
-    decimal(
-        "fill.rate",
-        population.inputs() as f64 / begin.elapsed().as_secs_f64(),
-        0,
-        "records/s",
-    );
-    decimal("fill.kafka_dir", ground.kafka_size(), 0, "MiB");
-    Ok(())
+    Ok(population.inputs() as f64 / begin.elapsed().as_secs_f64())
 }
 
 /// From the start of the process to the complete ledger and committed inputs.

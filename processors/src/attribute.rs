@@ -51,11 +51,11 @@ pub struct AttributeSettings {
 impl Default for AttributeSettings {
     fn default() -> Self {
         Self {
-            facts_per_transaction: 2_000,
+            facts_per_transaction: 1_500,
             cases_per_transaction: 2_000,
             wait_ms: 50,
             compute_ms: 1_000,
-            flush_bytes: 40 * 1024 * 1024,
+            flush_bytes: 32 * 1024 * 1024,
         }
     }
 }

@@ -279,7 +279,11 @@ impl Tree {
         ingestion.finish().map_err(failed)?;
         // Even runs that need no merging, as they have no keys in common, are moved one by one, and each move costs
         // the disk as much as a run.
-        if inner.tree.level_table_count(0).is_none_or(|runs| runs >= RUNS.into()) {
+        if inner
+            .tree
+            .level_table_count(0)
+            .is_none_or(|runs| runs >= RUNS.into())
+        {
             // Nobody listens only if the thread never started.
             self.compactor.send(Arc::downgrade(inner)).ok();
         }
