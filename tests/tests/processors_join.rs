@@ -157,6 +157,49 @@ async fn claims_meet_their_clicks_in_any_order_and_over_restarts() -> Result<()>
     fourth.stop()
 }
 
+/// What the position files of an instance say of clicks and claims, by partition.
+fn positions(stages: &Stages, number: usize) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for partition in std::fs::read_dir(stages.instance(number).state_dir.join("join"))? {
+        for version in std::fs::read_dir(partition?.path())? {
+            found.extend(std::fs::read_to_string(version?.path().join("position")));
+        }
+    }
+    Ok(found)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_in_memory_behind_clicks_on_disk_survive_a_kill() -> Result<()> {
+    let mut stages = Stages::create(shared().await?, "behind", 2).await?;
+    // Every batch of clicks is written, and no claim ever.
+    stages.config.join.write_bytes = 1;
+    stages.config.join.write_claims = 1_000_000;
+    stages.config.join.write_ms = 600_000;
+    declare(&stages).await?;
+    let clicks: Vec<Click> = (0..100).map(|n| click(n, "acme")).collect();
+    let tracks: Vec<Track> = clicks.iter().zip(0..).map(|(c, n)| track(n, c)).collect();
+    let (early, late) = clicks.split_at(50);
+    let first = stages.spawn(1, "normalize,join", &[])?;
+    send_tracks(&stages, &tracks).await?;
+    joined(&stages, &[], tracks.len()).await?;
+    send_clicks(&stages, early).await?;
+    joined(&stages, early, tracks.len()).await?;
+    eventually("clicks without their claims on disk", LONG, || async {
+        let found = positions(&stages, 1)?;
+        let clicks = |text: &String| text.strip_suffix(" -1")?.parse::<usize>().ok();
+        let written: usize = found.iter().filter_map(clicks).sum();
+        ensure!(written == early.len(), "{found:?}");
+        Ok(())
+    })
+    .await?;
+    first.signal("KILL")?;
+    drop(first);
+    let second = stages.spawn(1, "normalize,join", &[])?;
+    send_clicks(&stages, late).await?;
+    joined(&stages, &clicks, tracks.len()).await?;
+    second.stop()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_records_become_dead_letters_and_the_stages_go_on() -> Result<()> {
     let stages = Stages::create(shared().await?, "dead", 2).await?;
