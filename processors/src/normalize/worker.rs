@@ -18,6 +18,8 @@ use crate::runtime::member::{Start, Task};
 use crate::runtime::outbox::Outbox;
 use crate::runtime::queue::Popped;
 
+/// Outputs are waited for after so many records at most.
+const ACKNOWLEDGE_RECORDS: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) struct Worker<'a> {
@@ -76,14 +78,31 @@ impl<'a> Worker<'a> {
 
     pub(super) fn run(self) -> Result<()> {
         loop {
-            match self.task.queue.pop(Duration::from_secs(1)) {
-                Popped::Closed => return Ok(()),
-                Popped::Empty => {}
-                Popped::Item(batch) => {
-                    if !self.process(&batch)? {
-                        return Ok(());
+            // All that has come goes out together: waiting for each fetch by itself, a steady trickle of small ones
+            // would come faster than the producer lets batches go.
+            let (mut next, mut records) = (None, 0);
+            let mut wait = Duration::from_secs(1);
+            let mut closed = false;
+            while records < ACKNOWLEDGE_RECORDS {
+                match self.task.queue.pop(wait) {
+                    Popped::Closed => {
+                        closed = true;
+                        break;
+                    }
+                    Popped::Empty => break,
+                    Popped::Item(batch) => {
+                        if !self.process(&batch)? {
+                            return Ok(());
+                        }
+                        next = batch.next().or(next);
+                        records += batch.len();
+                        wait = Duration::ZERO;
                     }
                 }
+            }
+            self.acknowledge(next, records)?;
+            if closed {
+                return Ok(());
             }
         }
     }
@@ -99,17 +118,21 @@ impl<'a> Worker<'a> {
                 Err(Failure::Dead(at, why)) => self.bury(&record, at, why)?,
             }
         }
+        Ok(true)
+    }
+
+    /// Waits for all outputs, and then moves the offset up to them.
+    fn acknowledge(&self, next: Option<i64>, records: usize) -> Result<()> {
+        let Some(next) = next else { return Ok(()) };
         self.outbox
             .wait()
             .context("an output of normalize was not delivered")?;
         crash_point!("normalize.after_send");
         crash_point!("normalize.before_commit");
-        if let Some(next) = batch.next() {
-            self.task.store_offset(self.topic, self.partition, next);
-            self.task.progress(self.topic, self.partition, next);
-        }
-        metrics::counter!("tributary_normalize_records_total").increment(batch.len() as u64);
-        Ok(true)
+        self.task.store_offset(self.topic, self.partition, next);
+        self.task.progress(self.topic, self.partition, next);
+        metrics::counter!("tributary_normalize_records_total").increment(records as u64);
+        Ok(())
     }
 
     fn record(&self, record: &Record<'_>) -> Result<(), Failure> {
