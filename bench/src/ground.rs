@@ -48,23 +48,24 @@ impl Ground {
             "run-clickhouse".to_owned(),
         ];
         let servers = Arc::new(Servers::start(options).await?);
-        let ground = Self::on(servers, dir, "", partitions, common.keep)?;
-        ground.write_settings(settings)?;
-        tributary_processors::init(&ground.config).await?;
-        Ok(ground)
+        Self::on(servers, dir, "", partitions, settings, common.keep).await
     }
 
     /// Another set of topics and folders on the same servers, for what is not measured.
     pub async fn aside(&self) -> Result<Self> {
         let dir = self.dir.join("aside");
         let partitions = self.config.topics.facts_partitions;
-        let ground = Self::on(Arc::clone(&self.servers), dir, ASIDE, partitions, self.keep)?;
-        ground.write_settings("")?;
-        tributary_processors::init(&ground.config).await?;
-        Ok(ground)
+        Self::on(Arc::clone(&self.servers), dir, ASIDE, partitions, "", self.keep).await
     }
 
-    fn on(servers: Arc<Servers>, dir: PathBuf, prefix: &str, partitions: i32, keep: bool) -> Result<Self> {
+    async fn on(
+        servers: Arc<Servers>,
+        dir: PathBuf,
+        prefix: &str,
+        partitions: i32,
+        settings: &str,
+        keep: bool,
+    ) -> Result<Self> {
         let kafka = Kafka {
             bootstrap: servers.kafka_bootstrap()?,
             topic_prefix: prefix.to_owned(),
@@ -85,13 +86,16 @@ impl Ground {
             mail_key: Secret::new("bench"),
             ..ProcessConfig::default()
         };
-        Ok(Self {
+        let ground = Self {
             servers,
             kafka,
             dir,
             config,
             keep,
-        })
+        };
+        ground.write_settings(settings)?;
+        tributary_processors::init(&ground.config).await?;
+        Ok(ground)
     }
 
     /// Only addresses, folders and partitions differ from the defaults, and what the benchmark adds in `more`.
@@ -211,7 +215,7 @@ impl Ground {
 
     /// What the stages' state takes on disk, MiB.
     pub fn state_size(&self) -> f64 {
-        proc::size_on_disk(&self.config.state_dir, ASIDE)
+        proc::size_on_disk(&self.config.state_dir, "")
     }
 
     /// Records that a group has not committed yet.

@@ -35,6 +35,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_secs(3);
 /// Other clicks than those that are measured.
 const WARM_UP_SEED: u64 = 500;
+/// Between two looks at the lag of the warm-up: each connects anew, and nobody waits for the end of it to the moment.
+const WARM_UP_LOOK: Duration = Duration::from_millis(500);
 
 /// Options of `streams`.
 #[derive(Debug, clap::Args)]
@@ -136,7 +138,7 @@ async fn warm_up(ground: &Ground, shape: Shape, timeout: u64) -> Result<()> {
     let mut role = aside.role(&STAGES)?;
     let deadline = Instant::now() + Duration::from_secs(timeout);
     loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(WARM_UP_LOOK).await;
         role.alive()?;
         if aside.lag("join", &[Topic::Clicks, Topic::Claims])? == 0
             && aside.lag("attribute", &[Topic::Facts])? == 0
