@@ -66,10 +66,11 @@ impl Bulk {
     }
 }
 
-/// Makes a topic that is not Tributary's.
+/// Makes a topic that is not Tributary's. It keeps everything: records carry the times of what they tell, and the broker
+/// would delete those of last year at its next look, in the middle of a measurement.
 pub async fn create(kafka: &Settings, topic: &str, partitions: i32) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = kafka.client().create()?;
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     for result in admin
         .create_topics([&new], &AdminOptions::new().operation_timeout(Some(PATIENCE)))
         .await?
