@@ -10,8 +10,8 @@ use std::marker::PhantomData;
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::datum::{self, DatumError};
 use crate::topics::Record;
@@ -52,6 +52,24 @@ pub fn schema_id(value: &[u8]) -> Result<u32, CodecError> {
         [_, _, _, _, _, ..] => Err(CodecError::Frame("magic byte is not 0")),
         _ => Err(CodecError::Frame("shorter than 5 bytes")),
     }
+}
+
+/// The workspace of a framed click, without decoding the rest: in every version of its schema the ID and the workspace
+/// come first, which a test holds.
+pub fn click_workspace(value: &[u8]) -> Result<&str, CodecError> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(rename = "id")]
+        _id: &'a str,
+        workspace: &'a str,
+    }
+    let id = schema_id(value)?;
+    let mut rest = value.get(HEADER..).unwrap_or_default();
+    let head: Head<'_> = datum::read(&mut rest).map_err(|error| CodecError::Datum {
+        id,
+        source: error.into(),
+    })?;
+    Ok(head.workspace)
 }
 
 // Schemas live as long as the process: a handful per topic.
@@ -206,14 +224,16 @@ mod tests {
         );
         let click = Click {
             id: "0123456789abcdef".into(),
+            workspace: "acme".into(),
             tracked: true,
             ..Default::default()
         };
         let mut decoder = Decoder::<Click>::default();
         decoder.add(1, Click::TOPIC.schema()).unwrap();
-        assert_eq!(
-            decoder.decode(&Encoder::new(1).encode(&click).unwrap()).unwrap(),
-            click
-        );
+        let bytes = Encoder::new(1).encode(&click).unwrap();
+        assert_eq!(decoder.decode(&bytes).unwrap(), click);
+        assert_eq!(click_workspace(&bytes).unwrap(), "acme");
+        assert!(click_workspace(&bytes[..20]).is_err());
+        assert!(matches!(click_workspace(b"{}"), Err(CodecError::Frame(_))));
     }
 }

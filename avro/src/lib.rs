@@ -22,7 +22,7 @@ mod topics;
 
 use std::collections::BTreeMap;
 
-pub use codec::{CodecError, Decoder, Encoder, schema_id};
+pub use codec::{CodecError, Decoder, Encoder, click_workspace, schema_id};
 pub use datum::DatumError;
 pub use fact::*;
 pub use inputs::*;

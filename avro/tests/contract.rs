@@ -242,6 +242,20 @@ fn every_version_in_use_is_frozen_and_readable() {
 }
 
 #[test]
+fn every_version_of_a_click_begins_with_what_is_read_without_the_rest() {
+    for (version, text) in old_versions("click") {
+        let json = json_of(&text);
+        let head = &json["fields"].as_array().unwrap()[..2];
+        let head: Vec<_> = head
+            .iter()
+            .map(|field| (&field["name"], &field["type"]))
+            .collect();
+        let [id, workspace, text] = ["id", "workspace", "string"].map(serde_json::Value::from);
+        assert_eq!(head, [(&id, &text), (&workspace, &text)], "click.v{version}");
+    }
+}
+
+#[test]
 fn rust_defaults_are_the_schemas_defaults() {
     fn check<T: Record>(name: &str) {
         let today = json_of(&schema(name));

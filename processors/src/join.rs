@@ -11,6 +11,7 @@
 //! Invariant: a claim and its click meet in whichever order they come, as both are in this partition.
 
 mod clicks;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ impl Default for JoinSettings {
             acknowledge_ms: 200,
             write_bytes: 2 * 1024 * 1024,
             write_claims: 20_000,
-            write_ms: 30_000,
+            write_ms: 300_000,
             claim_wait_ms: 2_000,
         }
     }

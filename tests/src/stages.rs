@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -198,6 +200,40 @@ impl Stages {
         self.read(Topic::DeadLetters).await
     }
 
+    /// Deletes what a topic has before these offsets, by partition: what its retention does with time.
+    pub async fn delete_before(&self, topic: Topic, offsets: &[i64]) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.kafka.client().create()?;
+        let name = self.topic(topic);
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets.iter().enumerate() {
+            list.add_partition_offset(&name, i32::try_from(partition)?, Offset::Offset(*offset))?;
+        }
+        let result = admin.delete_records(&list, &AdminOptions::new()).await?;
+        for element in result.elements() {
+            element.error()?;
+        }
+        Ok(())
+    }
+
+    /// Flips a bit in every table of state under a folder. Returns how many there are.
+    pub fn damage_tables(dir: &Path) -> Result<usize> {
+        let mut damaged = 0;
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                damaged += Self::damage_tables(&path)?;
+            } else if dir.ends_with("tables") {
+                let mut bytes = std::fs::read(&path)?;
+                // A table begins with its data; the rest, which is read at the start, stays whole.
+                let data = bytes.get_mut(60).context("a table of a few bytes")?;
+                *data ^= 1;
+                std::fs::write(&path, bytes)?;
+                damaged += 1;
+            }
+        }
+        Ok(damaged)
+    }
+
     /// Starts stages in a process of their own, with the counting core.
     pub fn spawn(&self, number: usize, stages: &str, environment: &[(&str, &str)]) -> Result<Instance> {
         let dir = self.dir.path();
@@ -256,9 +292,14 @@ impl Instance {
         Ok(self.child.try_wait()?.is_some())
     }
 
+    /// Asks it to stop.
+    pub fn ask_to_stop(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Asks it to stop and waits for it; its exit must be clean.
     pub fn stop(mut self) -> Result<()> {
-        drop(self.child.stdin.take());
+        self.ask_to_stop();
         let status = self.child.wait()?;
         ensure!(status.success(), "{status}: {}", self.log());
         Ok(())

@@ -6,17 +6,17 @@
     clippy::panic
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tributary_avro::{Fact, Topic};
-use tributary_processors::kafka::log::LogReader;
+use tributary_processors::kafka::log::{LogError, LogReader, Range};
 use tributary_processors::runtime::health::Health;
 use tributary_processors::{StageName, run_with};
 use tributary_testkit::kafka_proxy::{Event, KafkaProxy};
 use tributary_testkit::{eventually, is_stopped, shared};
 use tributary_tests::counting::{CountingCore, expected, facts, settled};
-use tributary_tests::stages::{Stages, lead};
+use tributary_tests::stages::{Instance, Stages, lead};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -75,14 +75,7 @@ async fn crash_at(point: &str, keep_state: bool) -> Result<()> {
     let all = facts(0, 4_000);
     stages.send_facts(&all).await?;
     let mut first = stages.spawn(1, "attribute", &[("TRIBUTARY_CRASH_POINT", point)])?;
-    eventually("the crash", LONG, || {
-        let ended = first.has_ended();
-        async move {
-            ensure!(ended?, "still running");
-            Ok(())
-        }
-    })
-    .await?;
+    has_ended(&mut first).await?;
     ensure!(first.log().contains("crash point reached"), "{}", first.log());
     let second = stages.spawn(if keep_state { 1 } else { 2 }, "attribute", &[])?;
     settled(&stages, &expected(&all)).await?;
@@ -112,6 +105,115 @@ crashes! {
     killed_before_store_commit: "attribute.before_store_commit:2", true;
     killed_after_store_commit: "attribute.after_store_commit:2", true;
     killed_after_store_commit_and_the_disk_is_lost: "attribute.after_store_commit:3", false;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_with_flipped_bits_is_rebuilt() -> Result<()> {
+    let stages = Stages::create(shared().await?, "damage", 2).await?;
+    let mut all = facts(0, 3_000);
+    stages.send_facts(&all).await?;
+    let first = stages.spawn(1, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    first.stop()?;
+    let damaged = Stages::damage_tables(&stages.instance(1).state_dir)?;
+    ensure!(damaged > 0, "no tables");
+    let more = facts(3_000, 3_000);
+    stages.send_facts(&more).await?;
+    all.extend(more);
+    let second = stages.spawn(1, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    ensure!(second.log().contains("state store failed"), "{}", second.log());
+    second.stop()
+}
+
+// What a broker that has just become the leader hands out: less than there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_too_early_is_read_to_its_end() -> Result<()> {
+    let stages = Stages::create(shared().await?, "short", 1).await?;
+    let facts = facts(0, 20);
+    let (early, late) = facts.split_at(15);
+    stages.send_facts(early).await?;
+    let settings = stages.config.kafka.clone();
+    let topic = stages.topic(Topic::Facts);
+    let (at_end, is_at_end) = tokio::sync::oneshot::channel();
+    let reading = tokio::task::spawn_blocking(move || {
+        let reader = LogReader::new(&settings)?;
+        let (mut read, mut at_end) = (0, Some(at_end));
+        let range = Range {
+            topic: &topic,
+            partition: 0,
+            from: 0,
+            to: 20,
+        };
+        reader.read::<LogError>(
+            range,
+            || false,
+            |_| {
+                read += 1;
+                if read == 15
+                    && let Some(at_end) = at_end.take()
+                {
+                    at_end.send(()).ok();
+                }
+                Ok(())
+            },
+        )?;
+        anyhow::Ok(read)
+    });
+    is_at_end.await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stages.send_facts(late).await?;
+    ensure!(reading.await?? == 20, "not all of it");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_was_shortened_ends_the_process() -> Result<()> {
+    let stages = Stages::create(shared().await?, "shortened", 2).await?;
+    let all = facts(0, 2_000);
+    stages.send_facts(&all).await?;
+    let first = stages.spawn(1, "attribute", &[])?;
+    settled(&stages, &expected(&all)).await?;
+    first.stop()?;
+    stages.delete_before(Topic::Facts, &[5, 5]).await?;
+    let mut second = stages.spawn(2, "attribute", &[])?;
+    has_ended(&mut second).await?;
+    ensure!(second.log().contains("data loss: "), "{}", second.log());
+    // On the old disk it goes on: that has what is gone.
+    let more = facts(2_000, 500);
+    stages.send_facts(&more).await?;
+    let third = stages.spawn(1, "attribute", &[])?;
+    settled(&stages, &expected(&[all, more].concat())).await?;
+    third.stop()
+}
+
+async fn has_ended(instance: &mut Instance) -> Result<()> {
+    eventually("the end", Duration::from_secs(60), || {
+        let ended = instance.has_ended();
+        async move {
+            ensure!(ended?, "still running");
+            Ok(())
+        }
+    })
+    .await
+}
+
+// A stop that comes while workers find out where to start: what was not taken yet must be given back all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_stopped_while_it_takes_partitions_ends() -> Result<()> {
+    for stage in ["attribute", "join", "normalize"] {
+        let stages = Stages::create(shared().await?, "taking", 6).await?;
+        let mut instance = stages.spawn(1, stage, &[])?;
+        let begun = Instant::now();
+        while !instance.log().contains("partitions assigned") {
+            ensure!(begun.elapsed() < LONG, "no partitions: {}", instance.log());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        instance.ask_to_stop();
+        has_ended(&mut instance).await.with_context(|| stage)?;
+        instance.stop()?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

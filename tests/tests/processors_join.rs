@@ -186,7 +186,7 @@ async fn claims_in_memory_behind_clicks_on_disk_survive_a_kill() -> Result<()> {
     joined(&stages, early, tracks.len()).await?;
     eventually("clicks without their claims on disk", LONG, || async {
         let found = positions(&stages, 1)?;
-        let clicks = |text: &String| text.strip_suffix(" -1")?.parse::<usize>().ok();
+        let clicks = |text: &String| text.split_once(" -1 ")?.0.parse::<usize>().ok();
         let written: usize = found.iter().filter_map(clicks).sum();
         ensure!(written == early.len(), "{found:?}");
         Ok(())
@@ -198,6 +198,103 @@ async fn claims_in_memory_behind_clicks_on_disk_survive_a_kill() -> Result<()> {
     send_clicks(&stages, late).await?;
     joined(&stages, &clicks, tracks.len()).await?;
     second.stop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_told_again_by_another_workspace_stays_what_it_is() -> Result<()> {
+    // On disk, and in memory.
+    for write_ms in [1, 600_000] {
+        let mut stages = Stages::create(shared().await?, "again", 2).await?;
+        stages.config.join.write_ms = write_ms;
+        declare(&stages).await?;
+        let own: Vec<Click> = (0..20).map(|n| click(n, "acme")).collect();
+        let foreign: Vec<Click> = (0..20).map(|n| click(n, "other")).collect();
+        send_clicks(&stages, &own).await?;
+        let instance = stages.spawn(1, "normalize,join", &[])?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        send_clicks(&stages, &foreign).await?;
+        let tracks: Vec<Track> = own.iter().zip(0..).map(|(c, n)| track(n, c)).collect();
+        send_tracks(&stages, &tracks).await?;
+        joined(&stages, &own, tracks.len()).await?;
+        instance.stop()?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_was_away_for_longer_than_claims_are_kept_is_read_again() -> Result<()> {
+    let stages = Stages::create(shared().await?, "away", 2).await?;
+    declare(&stages).await?;
+    let clicks: Vec<Click> = (0..80).map(|n| click(n, "acme")).collect();
+    let tracks: Vec<Track> = clicks.iter().zip(0..).map(|(c, n)| track(n, c)).collect();
+    let tell = async |range: std::ops::Range<usize>| -> Result<()> {
+        send_clicks(&stages, &clicks[range.clone()]).await?;
+        send_tracks(&stages, &tracks[range.clone()]).await?;
+        joined(&stages, &clicks[..range.end], range.end).await
+    };
+    let first = stages.spawn(1, "normalize,join", &[])?;
+    tell(0..20).await?;
+    first.stop()?;
+    let other = stages.spawn(2, "normalize,join", &[])?;
+    tell(20..40).await?;
+    other.stop()?;
+    let ends = |stages: &Stages| -> Result<Vec<i64>> {
+        let mut ends = vec![0; 2];
+        for (partition, offset, _) in stages.read_raw(Topic::Claims)? {
+            ends[usize::try_from(partition)?] = offset + 1;
+        }
+        Ok(ends)
+    };
+    stages.delete_before(Topic::Claims, &ends(&stages)?).await?;
+    // All that is gone was read by the other.
+    let back = stages.spawn(1, "normalize,join", &[])?;
+    tell(40..60).await?;
+    ensure!(back.log().contains("the logs start later"), "{}", back.log());
+    back.stop()?;
+    // Nobody has read these.
+    let normalize = stages.spawn(3, "normalize", &[])?;
+    let before = ends(&stages)?;
+    send_tracks(&stages, &tracks[60..]).await?;
+    eventually("the claims", LONG, || async {
+        let ends = ends(&stages)?;
+        let came: i64 = ends.iter().zip(&before).map(|(end, before)| end - before).sum();
+        ensure!(came == 20, "{ends:?}");
+        Ok(())
+    })
+    .await?;
+    normalize.stop()?;
+    stages.delete_before(Topic::Claims, &ends(&stages)?).await?;
+    for number in [1, 4] {
+        let mut lost = stages.spawn(number, "join", &[])?;
+        ended(&mut lost).await?;
+        ensure!(lost.log().contains("data loss: "), "{}", lost.log());
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clicks_with_flipped_bits_are_read_again() -> Result<()> {
+    let stages = Stages::create(shared().await?, "flipped", 1).await?;
+    declare(&stages).await?;
+    let clicks: Vec<Click> = (0..100).map(|n| click(n, "acme")).collect();
+    let tracks: Vec<Track> = clicks.iter().zip(0..).map(|(c, n)| track(n, c)).collect();
+    send_clicks(&stages, &clicks).await?;
+    let first = stages.spawn(1, "normalize,join", &[])?;
+    send_tracks(&stages, &tracks[..10]).await?;
+    joined(&stages, &clicks[..10], 10).await?;
+    first.stop()?;
+    ensure!(
+        Stages::damage_tables(&stages.instance(1).state_dir)? > 0,
+        "no tables"
+    );
+    send_tracks(&stages, &tracks[10..]).await?;
+    // It ends with an error, and heals when its supervisor starts it again.
+    let mut second = stages.spawn(1, "normalize,join", &[])?;
+    ended(&mut second).await?;
+    ensure!(second.log().contains("clicks are damaged"), "{}", second.log());
+    let third = stages.spawn(1, "normalize,join", &[])?;
+    joined(&stages, &clicks, tracks.len()).await?;
+    third.stop()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,18 +103,25 @@ impl<'a, C: Core> Worker<'a, C> {
     pub(super) fn new(stage: &'a Attribute<C>, task: &'a Task) -> Result<Self> {
         let partition = task.partition();
         let dir = stage.state_dir.join(partition.to_string());
-        let store = DiskStore::open(
+        let mut store = DiskStore::open(
             &dir,
             C::FORMAT,
             C::SCANNED,
             &stage.forest,
             stage.limits.flush_bytes,
         )?;
+        let core = match C::open(&store) {
+            Ok(core) => core,
+            Err(error) => {
+                discard(&mut store, partition, &error)?;
+                C::open(&store)?
+            }
+        };
         Ok(Self {
             stage,
             task,
             partition,
-            core: C::open(&store)?,
+            core,
             store,
             position: Position::default(),
             hand: VecDeque::new(),
@@ -148,9 +155,7 @@ impl<'a, C: Core> Worker<'a, C> {
                     if rebuilds > MOST_REBUILDS {
                         break Err(error.into());
                     }
-                    tracing::warn!(partition = self.partition, %error, "state store failed: deleted, to be rebuilt");
-                    metrics::counter!("tributary_store_rebuilt_total", "why" => "failed").increment(1);
-                    self.store.wipe()?;
+                    discard(&mut self.store, self.partition, &error)?;
                     "store"
                 }
                 Err(End::Again(error)) => {
@@ -461,4 +466,10 @@ impl<'a, C: Core> Worker<'a, C> {
         }
         self.task.health.counts("attribute", self.partition, counts);
     }
+}
+
+fn discard(store: &mut DiskStore, partition: i32, error: &StoreError) -> Result<(), StoreError> {
+    tracing::warn!(partition, %error, "state store failed: deleted, to be rebuilt");
+    metrics::counter!("tributary_store_rebuilt_total", "why" => "failed").increment(1);
+    store.wipe()
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use rdkafka::error::KafkaError;
 use rustc_hash::{FxHashMap, FxHashSet};
-use tributary_avro::Click;
+use tributary_avro::{Click, click_workspace};
 use tributary_domain::fact::of_click;
+use tributary_domain::store::StoreError;
 use tributary_domain::tenant::Tenant;
 
-use super::clicks::{ClickKey, ClickStore, Positions, click_key};
+use super::clicks::{ClickId, ClickKey, ClickStore, Positions, click_id_of};
+use super::turns::Turns;
 use super::{CLAIMS, CLICKS, Join};
 use crate::crash_point;
 use crate::dead::{Origin, Why};
@@ -17,11 +20,12 @@ use crate::registry::{DecodeFailure, SchemaDecoder};
 use crate::runtime::batch::{Batch, Record};
 use crate::runtime::member::{Start, Task};
 use crate::runtime::outbox::Outbox;
-use crate::runtime::queue::{Choice, Heads, Popped};
+use crate::runtime::queue::Popped;
+use crate::store::is_damage;
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
-/// If all clicks were read, none is on its way that a claim could wait for, but what is being fetched.
-const CLICKS_IDLE: Duration = Duration::from_millis(20);
+/// Kafka is asked again for so long where the logs start: as long as others wait for this worker to start.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Not known yet.
 const UNSET: i64 = -1;
 
@@ -42,52 +46,6 @@ pub(super) struct Worker<'a> {
     turns: Turns,
 }
 
-/// Whose turn it is: a claim's once the clicks that are as old were read. In order it meets its click at once and
-/// spares attribute a revision, as after a pause, when both topics are read as fast as can be. Out of order it costs
-/// no more than that: nothing depends on it.
-struct Turns {
-    /// Since when a claim is the next one.
-    waiting: Instant,
-    /// How long it may wait.
-    patience: Duration,
-}
-
-impl Turns {
-    fn new(patience: Duration) -> Self {
-        Self {
-            waiting: Instant::now(),
-            patience,
-        }
-    }
-
-    /// `behind` says whether there are clicks in the log that were not read yet.
-    fn choose(&mut self, heads: &Heads<'_, Batch>, now: Instant, behind: impl Fn() -> bool) -> Choice {
-        let clicks = heads.of(CLICKS);
-        let Some(claims) = heads.of(CLAIMS) else {
-            self.waiting = now;
-            return clicks.map_or(Choice::Nothing, |_| Choice::Take(CLICKS));
-        };
-        // Caught up, clicks and claims come as they happen: then no clock that is slow may hold claims up.
-        let patience = if behind() { self.patience } else { CLICKS_IDLE };
-        let patience = patience.saturating_sub(now.saturating_duration_since(self.waiting));
-        match clicks {
-            Some(clicks) if !patience.is_zero() && !is_before(claims, clicks) => Choice::Take(CLICKS),
-            None if !patience.is_zero() => Choice::Later(patience.min(CLICKS_IDLE)),
-            _ => {
-                self.waiting = now;
-                Choice::Take(CLAIMS)
-            }
-        }
-    }
-}
-
-fn is_before(claims: &Batch, clicks: &Batch) -> bool {
-    match (claims.span(), clicks.span()) {
-        (Some((_, last)), Some((first, _))) => last < first,
-        _ => true,
-    }
-}
-
 /// The clicks that are not in the store yet.
 #[derive(Default)]
 struct Unwritten {
@@ -106,7 +64,7 @@ struct Forwarded {
     since: Option<Instant>,
     claims: usize,
     newest: i64,
-    waiting: BTreeMap<[u8; 16], Vec<u8>>,
+    waiting: BTreeMap<ClickId, Vec<u8>>,
 }
 
 impl Unwritten {
@@ -115,12 +73,11 @@ impl Unwritten {
         self.batches.get(*batch as usize)?.value(*record as usize)
     }
 
-    /// The clicks in the order of their IDs.
-    fn clicks(&self) -> impl Iterator<Item = ([u8; 16], &[u8])> {
+    /// The clicks in the order of their keys.
+    fn clicks(&self) -> impl Iterator<Item = (ClickKey, &[u8])> {
         let mut keys: Vec<ClickKey> = self.clicks.keys().copied().collect();
         keys.sort_unstable();
-        keys.into_iter()
-            .filter_map(|key| Some((key.to_be_bytes(), self.click(key)?)))
+        keys.into_iter().filter_map(|key| Some((key, self.click(key)?)))
     }
 }
 
@@ -129,8 +86,7 @@ impl<'a> Worker<'a> {
         let partition = task.partition();
         let dir = stage.state_dir.join(partition.to_string());
         let settings = stage.settings;
-        let store = ClickStore::open(&dir, &stage.forest, settings.segment_days, settings.keep_days)?;
-        let found = store.positions()?;
+        let mut store = ClickStore::open(&dir, &stage.forest, settings.segment_days, settings.keep_days)?;
         let start = |next: i64| {
             if next < 0 {
                 Start::Beginning
@@ -138,7 +94,7 @@ impl<'a> Worker<'a> {
                 Start::At(next)
             }
         };
-        let positions @ [clicks, claims] = found.unwrap_or([UNSET; 2]);
+        let positions @ [clicks, claims] = positions(task, &mut store)?;
         task.start(vec![
             (CLICKS, partition, start(clicks)),
             (CLAIMS, partition, start(claims)),
@@ -160,6 +116,19 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) fn run(mut self) -> Result<()> {
+        let result = self.work();
+        if let Err(error) = &result
+            && error.downcast_ref::<StoreError>().is_some_and(is_damage)
+        {
+            // The next start finds none, and reads the topics again.
+            tracing::warn!(partition = self.partition, %error, "clicks are damaged: deleted, to be read again");
+            metrics::counter!("tributary_store_rebuilt_total", "why" => "damaged").increment(1);
+            self.store.wipe()?;
+        }
+        result
+    }
+
+    fn work(&mut self) -> Result<()> {
         let acknowledge_every = Duration::from_millis(self.stage.settings.acknowledge_ms);
         let write_every = Duration::from_millis(self.stage.settings.write_ms);
         loop {
@@ -167,13 +136,12 @@ impl<'a> Worker<'a> {
                 Some((since, _)) => acknowledge_every.saturating_sub(since.elapsed()),
                 None => Duration::from_millis(500),
             };
-            let (turns, [clicks, _]) = (&mut self.turns, self.positions);
+            let (turns, task, [clicks, _]) = (&mut self.turns, self.task, self.positions);
             let behind = || {
-                let end = self.task.end(CLICKS, self.partition);
+                let end = task.end(CLICKS, self.partition);
                 end.is_none_or(|end| clicks.max(0) < end)
             };
-            let popped = self
-                .task
+            let popped = task
                 .queue
                 .pop_by(wait, |heads| turns.choose(heads, Instant::now(), behind));
             let stopped = matches!(popped, Popped::Closed);
@@ -215,11 +183,14 @@ impl<'a> Worker<'a> {
             let number = u32::try_from(self.unwritten.batches.len())?;
             for (index, record) in batch.records().enumerate() {
                 self.unwritten.newest = self.unwritten.newest.max(record.timestamp);
-                match (click_key(record.key), record.value) {
-                    (Some(key), Some(value)) => {
+                match (click_id_of(record.key), record.value) {
+                    (Some(id), Some(value)) => {
+                        let Some(key) = self.key(id, &record, value)? else {
+                            continue;
+                        };
                         self.unwritten.clicks.insert(key, (number, u32::try_from(index)?));
-                        if self.is_awaited(key, record.key) {
-                            self.serve_waiting(&record, value)?;
+                        if self.store.may_wait(id) || self.forwarded.waiting.contains_key(&id) {
+                            self.serve_waiting(id, &record, value)?;
                         }
                     }
                     (None, Some(_)) => {
@@ -250,14 +221,17 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn is_awaited(&self, key: ClickKey, id: &[u8]) -> bool {
-        self.store.may_wait(key)
-            || (!self.forwarded.waiting.is_empty()
-                && <[u8; 16]>::try_from(id).is_ok_and(|id| self.forwarded.waiting.contains_key(&id)))
+    /// None: the click became a dead letter.
+    fn key(&self, id: ClickId, record: &Record<'_>, value: &[u8]) -> Result<Option<ClickKey>> {
+        if let Ok(workspace) = click_workspace(value) {
+            return Ok(Some(ClickKey::new(id, workspace)));
+        }
+        let click = self.decode(&self.stage.clicks, CLICKS, record, value)?;
+        Ok(click.map(|click| ClickKey::new(id, &click.workspace)))
     }
 
-    fn serve_waiting(&mut self, record: &Record<'_>, value: &[u8]) -> Result<()> {
-        let tenants = self.waiting(record.key)?;
+    fn serve_waiting(&mut self, id: ClickId, record: &Record<'_>, value: &[u8]) -> Result<()> {
+        let tenants = self.waiting(id)?;
         if tenants.is_empty() {
             return Ok(());
         }
@@ -273,11 +247,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn waiting(&self, id: &[u8]) -> Result<Vec<u8>> {
-        let recent = <[u8; 16]>::try_from(id)
-            .ok()
-            .and_then(|id| self.forwarded.waiting.get(&id));
-        match recent {
+    fn waiting(&self, id: ClickId) -> Result<Vec<u8>> {
+        match self.forwarded.waiting.get(&id) {
             Some(tenants) => Ok(tenants.clone()),
             None => Ok(self.store.waiting(id)?.unwrap_or_default()),
         }
@@ -292,15 +263,16 @@ impl<'a> Worker<'a> {
         // The same schema stands behind both topics, under one ID: the bytes go on as they are.
         self.outbox
             .send(&self.stage.facts_topic, tenant.as_bytes(), value, None)?;
-        let Some(key) = click_key(record.key) else {
+        let Some(id) = click_id_of(record.key) else {
             return Ok(());
         };
+        let key = ClickKey::new(id, &fact.workspace);
         let known = match self.unwritten.click(key) {
             Some(click) => Some(click.to_vec()),
-            None => self.store.click(record.key)?,
+            None => self.store.click(key)?,
         };
         let Some(bytes) = known else {
-            return self.remember(record.key, &tenant);
+            return self.remember(id, &tenant);
         };
         let click = Record {
             value: Some(&bytes),
@@ -312,7 +284,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn remember(&mut self, id: &[u8], tenant: &str) -> Result<()> {
+    fn remember(&mut self, id: ClickId, tenant: &str) -> Result<()> {
         let mut tenants = self.waiting(id)?;
         if tenants
             .split(|byte| *byte == b'\n')
@@ -324,15 +296,13 @@ impl<'a> Worker<'a> {
             tenants.push(b'\n');
         }
         tenants.extend_from_slice(tenant.as_bytes());
-        if let Ok(id) = <[u8; 16]>::try_from(id) {
-            self.forwarded.waiting.insert(id, tenants);
-        }
+        self.forwarded.waiting.insert(id, tenants);
         Ok(())
     }
 
     fn emit(&mut self, click: &Click, workspace: &str, mode: &str) -> Result<()> {
+        // Who waits for an ID may be of any workspace.
         if click.workspace != workspace {
-            metrics::counter!("tributary_join_foreign_claims_total").increment(1);
             return Ok(());
         }
         let tenant = Tenant::new(workspace, mode);
@@ -438,7 +408,7 @@ impl<'a> Worker<'a> {
         self.store.write(
             (newest, now()),
             unwritten.clicks(),
-            waiting.map(|(id, tenants)| (id.as_slice(), tenants.as_slice())),
+            waiting.map(|(id, tenants)| (*id, tenants.as_slice())),
             [clicks, self.written],
         )?;
         crash_point!("join.after_store");
@@ -446,59 +416,64 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// Where both topics are to be read from: where the store stands, if the logs still have that.
+///
+/// A disk that had no part in the work for longer than claims are kept is of no use: all is read again.
+///
+/// # Errors
+/// If claims were deleted that nobody has read, or Kafka does not answer.
+fn positions(task: &Task, store: &mut ClickStore) -> Result<Positions> {
+    let partition = task.partition();
+    let found = store.positions()?.unwrap_or([UNSET; 2]);
+    let mut is_too_old = false;
+    for (topic, next) in found.into_iter().enumerate() {
+        let start = patiently(task, |wait| task.bounds(topic, partition, wait))?.start;
+        if next >= start {
+            continue;
+        }
+        if topic == CLAIMS {
+            let committed = patiently(task, |wait| task.committed(topic, partition, wait))?;
+            // None: a group that is new, or has had nothing to read for a week.
+            if let Some(committed) = committed.filter(|committed| *committed < start) {
+                let topic = task.topic(topic);
+                anyhow::bail!(
+                    "data loss: {topic}/{partition} starts at {start}, but was read up to {committed} only; see the \
+                     runbook, \"Claims were deleted unread\""
+                );
+            }
+        }
+        is_too_old |= next != UNSET;
+    }
+    if !is_too_old {
+        return Ok(found);
+    }
+    tracing::warn!(
+        partition,
+        ?found,
+        "the logs start later than the clicks on disk: read again"
+    );
+    metrics::counter!("tributary_store_rebuilt_total", "why" => "old").increment(1);
+    store.wipe()?;
+    Ok([UNSET; 2])
+}
+
+/// Asks Kafka until it answers.
+fn patiently<T>(task: &Task, ask: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        match ask(PATIENCE / 6) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "asking for positions"),
+        }
+        anyhow::ensure!(
+            !task.queue.wait_closed(Duration::from_millis(200)),
+            "stopped while asking for positions"
+        );
+    }
+}
+
 fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::queue::Queue;
-
-    fn batch(topic: usize, timestamps: &[i64]) -> Batch {
-        let mut batch = Batch::new(topic, 0);
-        for timestamp in timestamps {
-            batch.push(Record {
-                offset: *timestamp,
-                timestamp: *timestamp,
-                key: b"",
-                value: None,
-            });
-        }
-        batch
-    }
-
-    #[test]
-    fn a_claim_waits_for_clicks_as_old_but_not_for_ever() {
-        let queue = Queue::new(2, 1_000_000);
-        let push = |batch: Batch| queue.push(batch.topic, batch, 1, Duration::ZERO).unwrap();
-        let mut turns = Turns::new(Duration::from_secs(2));
-        let start = Instant::now();
-        let mut next = |after_ms: u64, behind: bool| {
-            let now = start + Duration::from_millis(after_ms);
-            match queue.pop_by(Duration::ZERO, |heads| turns.choose(heads, now, || behind)) {
-                Popped::Item(batch) => batch.span(),
-                _ => None,
-            }
-        };
-        push(batch(CLAIMS, &[10, 20]));
-        push(batch(CLICKS, &[1, 5]));
-        push(batch(CLICKS, &[20, 30]));
-        push(batch(CLICKS, &[31, 32]));
-        assert_eq!(next(0, true), Some((1, 5)));
-        assert_eq!(next(1, true), Some((20, 30)));
-        assert_eq!(next(2, true), Some((10, 20)));
-        assert_eq!(next(3, true), Some((31, 32)));
-        push(batch(CLAIMS, &[40]));
-        assert_eq!(next(4, false), None);
-        assert_eq!(next(24, true), None, "a click is on its way");
-        assert_eq!(next(24, false), Some((40, 40)), "no click comes");
-        push(batch(CLAIMS, &[99]));
-        push(batch(CLICKS, &[50]));
-        push(batch(CLICKS, &[60]));
-        assert_eq!(next(25, false), Some((50, 50)));
-        assert_eq!(next(2_025, true), Some((99, 99)), "it has waited long enough");
-        assert_eq!(next(2_026, true), Some((60, 60)));
-    }
 }

@@ -14,6 +14,8 @@ use super::Settings;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(60);
+/// Before a log that is shorter than it was said to be is looked at again.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Why a log could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -133,24 +135,29 @@ impl LogReader {
                 needed: from,
             }));
         }
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(from))
-            .map_err(kafka)?;
-        self.committed.assign(&list).map_err(kafka)?;
-        let result = self.drain(topic, to, &stopped, &mut each);
+        self.assign(range, from).map_err(kafka)?;
+        let result = self.drain(range, &stopped, &mut each);
         let unassigned = self.committed.unassign().map_err(kafka);
         result.and(unassigned)
     }
 
+    fn assign(&self, range: Range<'_>, next: i64) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(range.topic, range.partition, Offset::Offset(next))?;
+        self.committed.assign(&list)
+    }
+
     fn drain<E: From<LogError>>(
         &self,
-        topic: &str,
-        to: i64,
+        range: Range<'_>,
         stopped: &impl Fn() -> bool,
         each: &mut impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let stalled = || E::from(LogError::Stalled(range.topic.to_owned()));
         let mut last = Instant::now();
         let mut polls = 0_u32;
+        let mut next = range.from;
+        let mut is_there = false;
         loop {
             polls = polls.wrapping_add(1);
             if polls.is_multiple_of(64) && stopped() {
@@ -159,18 +166,40 @@ impl LogReader {
             match self.committed.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     last = Instant::now();
-                    if message.offset() < to {
+                    is_there = false;
+                    next = message.offset() + 1;
+                    if message.offset() < range.to {
                         each(&message)?;
                     }
-                    if message.offset() + 1 >= to {
+                    if next >= range.to {
                         return Ok(());
                     }
                 }
-                // What is missing up to `to` are transaction markers.
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                // Asked once more, the log has no record up to `to`: what is missing are transaction markers.
+                Some(Err(KafkaError::PartitionEOF(_))) if is_there => return Ok(()),
+                // A broker that has just become the leader may not know yet how much is committed, and hands out less
+                // than there is. Asked for the end of the log, it answers only once it knows.
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    match self.stable(range.topic, range.partition) {
+                        Ok(bounds) => is_there = bounds.end >= range.to,
+                        Err(error) if is_passing(&error) => {}
+                        Err(error) => return Err(E::from(LogError::Kafka(error))),
+                    }
+                    if last.elapsed() > STALLED {
+                        return Err(stalled());
+                    }
+                    if stopped() {
+                        return Err(E::from(LogError::Stopped));
+                    }
+                    if !is_there {
+                        std::thread::sleep(SHORT);
+                    }
+                    self.assign(range, next)
+                        .map_err(|error| E::from(LogError::Kafka(error)))?;
+                }
                 Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(E::from(LogError::Kafka(error))),
-                None if last.elapsed() > STALLED => return Err(E::from(LogError::Stalled(topic.to_owned()))),
+                None if last.elapsed() > STALLED => return Err(stalled()),
                 None if stopped() => return Err(E::from(LogError::Stopped)),
                 None => {}
             }

@@ -19,8 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::{Context, Event, Member, release, take};
 use super::health::Health;
@@ -198,6 +198,27 @@ impl Loop {
     }
 
     fn assign(&mut self, partitions: &[(String, i32)], shutdown: &AtomicBool) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        let result = self.start(partitions, shutdown, &mut list);
+        for (name, partition) in partitions {
+            // The end came first, or an error. What was given can only be given back if it was taken.
+            if list.find_partition(name, *partition).is_none() {
+                list.add_partition_offset(name, *partition, Offset::End)?;
+            }
+        }
+        take(&self.consumer, &list)?;
+        // A partition that was paused when it was given away comes back paused.
+        self.consumer.resume(&list)?;
+        result
+    }
+
+    /// Starts a worker for each, and collects where they start.
+    fn start(
+        &mut self,
+        partitions: &[(String, i32)],
+        shutdown: &AtomicBool,
+        list: &mut TopicPartitionList,
+    ) -> Result<()> {
         let stage = self.stage.name();
         tracing::info!(stage, count = partitions.len(), "partitions assigned");
         let mut wanted: BTreeMap<WorkerId, Vec<(usize, i32)>> = BTreeMap::new();
@@ -239,7 +260,6 @@ impl Loop {
             self.workers.insert(id, Worker { feed, thread });
         }
         drop(started);
-        let mut list = TopicPartitionList::new();
         let deadline = Instant::now() + START_PATIENCE;
         while waiting > 0 && !shutdown.load(Ordering::Relaxed) {
             match starts.recv_timeout(Duration::from_millis(50)) {
@@ -258,9 +278,6 @@ impl Loop {
             }
             self.look_after()?;
         }
-        take(&self.consumer, &list)?;
-        // A partition that was paused when it was given away comes back paused.
-        self.consumer.resume(&list)?;
         Ok(())
     }
 
@@ -291,6 +308,13 @@ impl Loop {
         let workers = std::mem::take(&mut self.workers);
         end(self.stage.name(), &self.health, workers);
         self.consumer.unsubscribe();
+        let result = self.give_back();
+        // Whatever happened: a revocation that nobody serves would hold up the end of the consumer for ever.
+        self.consumer.context().close();
+        result
+    }
+
+    fn give_back(&mut self) -> Result<()> {
         let deadline = Instant::now() + LEAVE_PATIENCE;
         while Instant::now() < deadline {
             if let Some(Err(error)) = self.consumer.poll(Duration::from_millis(20)) {
@@ -307,7 +331,6 @@ impl Loop {
                 break;
             }
         }
-        self.consumer.context().close();
         Ok(())
     }
 }

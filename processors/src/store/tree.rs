@@ -6,7 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -28,12 +28,39 @@ const BLOCK_BYTES: u32 = 4 * 1024;
 const RUNS: u8 = 8;
 /// Small tables, so that the first level, which each of these merges may rewrite as a whole, is small: 64 MiB.
 const TABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// So many runs are never let lie: whoever adds the next one merges first. Far more would not fit the list of runs.
+const MOST_RUNS: usize = 64;
+/// Runs without keys in common are only moved, not merged, and may be tiny where little comes: so many tables of less
+/// than an eighth of their size on average are written anew as few. Each table costs memory, and time at the start.
+const MANY_TABLES: usize = 64;
+/// Of a tree that is written to no more.
+const FINISHED_TABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Sees every run.
 const LATEST: SeqNo = SeqNo::MAX;
 const LOCK_PATIENCE: u32 = 50;
 
 pub(crate) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError(Box::new(error))
+}
+
+/// Whether files are not what they should be: cut, gone, or with bits flipped. That the disk or the limits of the process
+/// do not let us is none.
+fn is_bad(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+    )
+}
+
+/// Whether a store must be deleted to go on.
+pub(crate) fn is_damage(StoreError(error): &StoreError) -> bool {
+    match (
+        error.downcast_ref::<lsm_tree::Error>(),
+        error.downcast_ref::<std::io::Error>(),
+    ) {
+        (Some(lsm_tree::Error::Io(error)), _) | (_, Some(error)) => is_bad(error),
+        (other, _) => other.is_some(),
+    }
 }
 
 /// Deletes a folder; one that is killed meanwhile leaves nothing under its name.
@@ -148,17 +175,38 @@ struct Inner {
     tree: AnyTree,
     /// Held while runs are merged; false once the tree is closed.
     open: Mutex<bool>,
+    /// Nothing will be added any more.
+    is_finished: AtomicBool,
 }
 
 impl Inner {
+    fn runs(&self) -> usize {
+        self.tree.level_table_count(0).unwrap_or_default()
+    }
+
     fn compact(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if *open
-            // Nobody reads an older state than the latest: all that was merged away may go at once.
-            && let Err(error) = self.tree.compact(Arc::new(levels()), LATEST)
-        {
-            // It is tried again after the next run; a tree that is damaged says so when it is read.
+        if *open && let Err(error) = self.merge() {
+            // It is tried again after the next run; a tree that is damaged says so when it is read, or has too many
+            // runs at last.
             tracing::warn!(%error, "merging runs of state");
+        }
+    }
+
+    fn merge(&self) -> lsm_tree::Result<()> {
+        // Nobody reads an older state than the latest: all that was merged away may go at once.
+        let is_finished = self.is_finished.load(Ordering::Relaxed);
+        if !is_finished {
+            self.tree.compact(Arc::new(levels()), LATEST)?;
+        }
+        let (tables, bytes) = (self.tree.table_count(), self.tree.disk_space());
+        let is_less_than = |size: u64| bytes < size * tables as u64;
+        if is_finished && tables > 1 && is_less_than(FINISHED_TABLE_BYTES / 4) {
+            self.tree.major_compact(FINISHED_TABLE_BYTES, LATEST)
+        } else if tables > MANY_TABLES && is_less_than(TABLE_BYTES / 8) {
+            self.tree.major_compact(TABLE_BYTES, LATEST)
+        } else {
+            Ok(())
         }
     }
 }
@@ -202,14 +250,7 @@ impl Tree {
         let tree = match opened {
             Ok(Ok(tree)) => tree,
             // A file that is cut or gone is damage; that the disk or the limits of the process do not let us is not.
-            Ok(Err(lsm_tree::Error::Io(error)))
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData
-                ) =>
-            {
-                return Err(failed(error));
-            }
+            Ok(Err(lsm_tree::Error::Io(error))) if !is_bad(&error) => return Err(failed(error)),
             damage => {
                 let cause = match damage {
                     Ok(Err(error)) => error.to_string(),
@@ -226,6 +267,7 @@ impl Tree {
         let inner = Inner {
             tree,
             open: Mutex::new(true),
+            is_finished: AtomicBool::new(false),
         };
         Ok(Some(Self {
             inner: Some(Arc::new(inner)),
@@ -257,7 +299,18 @@ impl Tree {
         }))
     }
 
+    /// Says that nothing will be added any more: all runs are merged once, to few tables.
+    pub(crate) fn finish(&self) {
+        if let Some(inner) = &self.inner {
+            inner.is_finished.store(true, Ordering::Relaxed);
+            self.compactor.send(Arc::downgrade(inner)).ok();
+        }
+    }
+
     /// Adds a run: keys in ascending order, None where a key is deleted. All of it or nothing.
+    ///
+    /// # Errors
+    /// If the disk does not let us, or runs pile up as they cannot be merged.
     pub(crate) fn add<'a, K: AsRef<[u8]>>(
         &self,
         run: impl Iterator<Item = (K, Option<&'a [u8]>)>,
@@ -267,6 +320,15 @@ impl Tree {
             return Ok(());
         }
         let inner = self.inner()?;
+        let mut tries = 0;
+        while inner.runs() >= MOST_RUNS {
+            // One merge may have been of deeper levels.
+            if tries == RUNS {
+                return Err(StoreError("runs of state pile up: they cannot be merged".into()));
+            }
+            tries += 1;
+            inner.compact();
+        }
         let mut ingestion = inner.tree.ingestion().map_err(failed)?;
         for (key, value) in run {
             let key = key.as_ref();
@@ -279,11 +341,7 @@ impl Tree {
         ingestion.finish().map_err(failed)?;
         // Even runs that need no merging, as they have no keys in common, are moved one by one, and each move costs
         // the disk as much as a run.
-        if inner
-            .tree
-            .level_table_count(0)
-            .is_none_or(|runs| runs >= RUNS.into())
-        {
+        if inner.runs() >= RUNS.into() {
             // Nobody listens only if the thread never started.
             self.compactor.send(Arc::downgrade(inner)).ok();
         }

@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Stage;
 use super::feed::Feed;
+use crate::kafka::log::Bounds;
 use crate::runtime::batch::Batch;
 use crate::runtime::consumer::Member;
 use crate::runtime::health::Health;
@@ -124,6 +125,17 @@ impl Task {
             Some((Err(error), _)) => Err(error),
             _ => Ok(None),
         }
+    }
+
+    /// What may be read of a partition now.
+    ///
+    /// # Errors
+    /// If Kafka does not answer.
+    pub fn bounds(&self, topic: usize, partition: i32, wait: Duration) -> Result<Bounds, KafkaError> {
+        let (start, end) = self
+            .consumer
+            .fetch_watermarks(self.topic(topic), partition, wait)?;
+        Ok(Bounds { start, end })
     }
 
     /// The end of a partition, as last heard of; None until then. It may lag behind by seconds.
