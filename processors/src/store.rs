@@ -22,7 +22,7 @@ use tributary_domain::store::{Entry, Store, StoreError};
 use overlay::Overlay;
 pub use tree::Forest;
 use tree::Share;
-pub(crate) use tree::{Tree, failed, is_damage, lock, remove};
+pub(crate) use tree::{Tree, failed, is_damage, is_refusal, lock, remove};
 
 /// Keys from here on belong to the store itself.
 const RESERVED: u8 = 0xff;

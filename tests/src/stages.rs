@@ -23,7 +23,7 @@ use tributary_processors::join::JoinSettings;
 use tributary_processors::kafka::Settings;
 use tributary_processors::kafka::admin::Topics;
 use tributary_processors::{ProcessConfig, Secret};
-use tributary_testkit::{Endpoints, unique};
+use tributary_testkit::{Endpoints, eventually, unique};
 
 /// A set of topics on some servers, and a scratch directory.
 pub struct Stages {
@@ -213,6 +213,20 @@ impl Stages {
             element.error()?;
         }
         Ok(())
+    }
+
+    /// Makes the broker forget a stage's group, as it does with one that nobody is in for a week.
+    pub async fn forget_group(&self, stage: &str) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config.kafka.client().create()?;
+        let group = self.config.kafka.group(stage);
+        eventually("a group is forgotten", Duration::from_secs(30), || async {
+            let results = admin.delete_groups(&[&group], &AdminOptions::new()).await?;
+            for result in results {
+                result.map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Flips a bit in every table of state under a folder. Returns how many there are.

@@ -264,10 +264,21 @@ async fn a_disk_that_was_away_for_longer_than_claims_are_kept_is_read_again() ->
     .await?;
     normalize.stop()?;
     stages.delete_before(Topic::Claims, &ends(&stages)?).await?;
-    for number in [1, 4] {
-        let mut lost = stages.spawn(number, "join", &[])?;
-        ended(&mut lost).await?;
-        ensure!(lost.log().contains("data loss: "), "{}", lost.log());
+    // With and without a disk; and when the broker does not know the group any more.
+    for is_forgotten in [false, true] {
+        if is_forgotten {
+            stages.forget_group("join").await?;
+        }
+        for number in [1, 4] {
+            let mut lost = stages.spawn(number, "join", &[])?;
+            ended(&mut lost).await?;
+            let told = if is_forgotten {
+                "nobody knows where"
+            } else {
+                "data loss: "
+            };
+            ensure!(lost.log().contains(told), "{}", lost.log());
+        }
     }
     Ok(())
 }

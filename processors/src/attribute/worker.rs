@@ -26,7 +26,7 @@ use crate::runtime::classify::Class;
 use crate::runtime::member::{Start, Task};
 use crate::runtime::queue::Popped;
 use crate::runtime::transaction::{Output, SLOTS, TransactionError, TransactionalProducer};
-use crate::store::DiskStore;
+use crate::store::{DiskStore, is_refusal};
 
 const IDLE: Duration = Duration::from_millis(500);
 const MOST_REBUILDS: u32 = 3;
@@ -43,7 +43,7 @@ pub(super) enum End {
     Fenced,
     /// Restore and go on.
     Again(Error),
-    /// The state store failed: delete it, restore and go on.
+    /// The state store failed: delete it if it is damaged, restore and go on.
     Damaged(StoreError),
     /// Nothing that a restart could mend.
     Dead(Error),
@@ -112,10 +112,11 @@ impl<'a, C: Core> Worker<'a, C> {
         )?;
         let core = match C::open(&store) {
             Ok(core) => core,
-            Err(error) => {
+            Err(error) if !is_refusal(&error) => {
                 discard(&mut store, partition, &error)?;
                 C::open(&store)?
             }
+            Err(error) => return Err(error.into()),
         };
         Ok(Self {
             stage,
@@ -155,7 +156,11 @@ impl<'a, C: Core> Worker<'a, C> {
                     if rebuilds > MOST_REBUILDS {
                         break Err(error.into());
                     }
-                    discard(&mut self.store, self.partition, &error)?;
+                    if is_refusal(&error) {
+                        tracing::warn!(partition = self.partition, %error, "the disk refuses");
+                    } else {
+                        discard(&mut self.store, self.partition, &error)?;
+                    }
                     "store"
                 }
                 Err(End::Again(error)) => {

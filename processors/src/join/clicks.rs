@@ -152,10 +152,7 @@ impl ClickStore {
         for number in listed {
             let dir = self.dir.join(number.to_string());
             // The library would make a new tree of a folder that was lost.
-            if ![CLICKS_DIR, WAITING_DIR]
-                .iter()
-                .all(|part| is_filled(&dir.join(part)))
-            {
+            if is_empty(&dir.join(CLICKS_DIR))? || is_empty(&dir.join(WAITING_DIR))? {
                 return Err(lost(number));
             }
             let segment = Segment::open(&dir, &self.forest)?.ok_or_else(|| lost(number))?;
@@ -329,8 +326,13 @@ fn damaged(what: String) -> StoreError {
     failed(std::io::Error::new(std::io::ErrorKind::InvalidData, what))
 }
 
-fn is_filled(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+/// Whether a folder is gone or has nothing in it.
+fn is_empty(dir: &Path) -> Result<bool, StoreError> {
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 #[cfg(test)]
@@ -395,10 +397,29 @@ mod tests {
         write(&mut store, 140, &[(key(140), b"new")], &[], [5, 1]);
     }
 
-    fn is_empty(store: &ClickStore) -> bool {
+    fn is_fresh(store: &ClickStore) -> bool {
         store.positions().unwrap().is_none()
             && store.segments.is_empty()
             && store.click(key(140)).unwrap().is_none()
+    }
+
+    /// A value that is most of its table.
+    fn noise() -> Vec<u8> {
+        let byte = |n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8;
+        (0..100_000).map(byte).collect()
+    }
+
+    /// Flips a bit in the data of each table of clicks.
+    fn flip(segment: &Path) {
+        for table in std::fs::read_dir(segment.join("clicks/tables"))
+            .unwrap()
+            .flatten()
+        {
+            let mut bytes = std::fs::read(table.path()).unwrap();
+            let data = bytes.len() / 4;
+            bytes[data] ^= 1;
+            std::fs::write(table.path(), bytes).unwrap();
+        }
     }
 
     fn tables(tree: &Path) -> usize {
@@ -473,7 +494,7 @@ mod tests {
             }
         }
         let mut store = scratch.open();
-        assert!(is_empty(&store));
+        assert!(is_fresh(&store));
         write(&mut store, 140, &[(key(140), b"again")], &[], [3, 0]);
         assert_eq!(store.click(key(140)).unwrap(), Some(b"again".to_vec()));
     }
@@ -483,14 +504,14 @@ mod tests {
         for lost in ["10", "10/clicks", "20/waiting/*"] {
             let scratch = Scratch::new("lost");
             two_segments(&scratch);
-            assert!(!is_empty(&scratch.open()));
+            assert!(!is_fresh(&scratch.open()));
             let current = scratch.0.join(VERSION);
             let dir = current.join(lost.trim_end_matches("/*"));
             std::fs::remove_dir_all(&dir).unwrap();
             if lost.ends_with('*') {
                 std::fs::create_dir(&dir).unwrap();
             }
-            assert!(is_empty(&scratch.open()), "{lost}");
+            assert!(is_fresh(&scratch.open()), "{lost}");
         }
     }
 
@@ -501,7 +522,7 @@ mod tests {
         for left in ["20.deleted", "30"] {
             std::fs::create_dir_all(scratch.0.join(VERSION).join(left).join(CLICKS_DIR)).unwrap();
         }
-        assert!(!is_empty(&scratch.open()));
+        assert!(!is_fresh(&scratch.open()));
         let kept = std::fs::read_dir(scratch.0.join(VERSION)).unwrap().flatten();
         let mut kept: Vec<_> = kept
             .map(|entry| entry.file_name().into_string().unwrap())
@@ -514,21 +535,11 @@ mod tests {
     fn bits_that_flip_after_opening_are_damage() {
         let scratch = Scratch::new("bits");
         let mut store = scratch.open();
-        let noise: Vec<u8> = (0..100_000_u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-            .collect();
+        let noise = noise();
         write(&mut store, 70, &[(key(70), &noise)], &[], [3, 0]);
         assert_eq!(store.click(key(70)).unwrap(), Some(noise));
         drop(store);
-        for table in std::fs::read_dir(scratch.segment(10).join("clicks/tables"))
-            .unwrap()
-            .flatten()
-        {
-            let mut bytes = std::fs::read(table.path()).unwrap();
-            let middle = bytes.len() / 4;
-            bytes[middle] ^= 1;
-            std::fs::write(table.path(), bytes).unwrap();
-        }
+        flip(&scratch.segment(10));
         let mut store = scratch.open();
         assert_eq!(
             store.positions().unwrap(),
@@ -537,7 +548,25 @@ mod tests {
         );
         assert!(is_damage(&store.click(key(70)).unwrap_err()));
         store.wipe().unwrap();
-        assert!(is_empty(&store));
+        assert!(is_fresh(&store));
+    }
+
+    #[test]
+    fn damage_that_only_merging_meets_is_told_before_runs_pile_up() {
+        let scratch = Scratch::new("merging");
+        let mut store = scratch.open();
+        let key = |n: ClickId| ClickKey::new(n, "acme");
+        write(&mut store, 70, &[(key(500), &noise())], &[], [1, 0]);
+        drop(store);
+        flip(&scratch.segment(10));
+        let mut store = scratch.open();
+        let error = (0..200).find_map(|n| {
+            let clicks: Clicks<'_> = &[(key(n), b"low"), (key(1_000 + n), b"high")];
+            store
+                .write((70 * DAY_MS, NOW), clicks.iter().copied(), [].into_iter(), [2, 0])
+                .err()
+        });
+        assert!(is_damage(&error.expect("runs pile up")));
     }
 
     #[test]
@@ -546,7 +575,7 @@ mod tests {
             let scratch = Scratch::new("position");
             two_segments(&scratch);
             std::fs::write(scratch.0.join(VERSION).join(POSITION_FILE), text).unwrap();
-            assert!(is_empty(&scratch.open()), "{text}");
+            assert!(is_fresh(&scratch.open()), "{text}");
         }
     }
 

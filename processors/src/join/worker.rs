@@ -433,12 +433,14 @@ fn positions(task: &Task, store: &mut ClickStore) -> Result<Positions> {
         }
         if topic == CLAIMS {
             let committed = patiently(task, |wait| task.committed(topic, partition, wait))?;
-            // None: a group that is new, or has had nothing to read for a week.
-            if let Some(committed) = committed.filter(|committed| *committed < start) {
-                let topic = task.topic(topic);
+            // None: new to the topic, or away for so long that the broker forgot the group. Then claims may have been
+            // deleted unread, too.
+            if committed.unwrap_or(0) < start {
+                let (topic, told) = (task.topic(topic), committed.map(|offset| offset.to_string()));
                 anyhow::bail!(
-                    "data loss: {topic}/{partition} starts at {start}, but was read up to {committed} only; see the \
-                     runbook, \"Claims were deleted unread\""
+                    "data loss: {topic}/{partition} starts at {start}, and was read up to {}; see the runbook, \
+                     \"Claims were deleted unread\"",
+                    told.as_deref().unwrap_or("nobody knows where")
                 );
             }
         }

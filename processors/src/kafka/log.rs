@@ -211,7 +211,7 @@ impl LogReader {
 pub fn is_passing(error: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
     match error {
-        KafkaError::MessageConsumption(code) => matches!(
+        KafkaError::MessageConsumption(code) | KafkaError::MetadataFetch(code) => matches!(
             code,
             Code::BrokerTransportFailure
                 | Code::AllBrokersDown

@@ -200,8 +200,15 @@ impl Loop {
     fn assign(&mut self, partitions: &[(String, i32)], shutdown: &AtomicBool) -> Result<()> {
         let mut list = TopicPartitionList::new();
         let result = self.start(partitions, shutdown, &mut list);
+        // The end may have come first, or an error.
+        self.take(partitions, list)?;
+        result
+    }
+
+    /// Takes partitions, at the end of their logs where the list has no other place: what was given can only be given
+    /// back if it was taken.
+    fn take(&self, partitions: &[(String, i32)], mut list: TopicPartitionList) -> Result<()> {
         for (name, partition) in partitions {
-            // The end came first, or an error. What was given can only be given back if it was taken.
             if list.find_partition(name, *partition).is_none() {
                 list.add_partition_offset(name, *partition, Offset::End)?;
             }
@@ -209,7 +216,7 @@ impl Loop {
         take(&self.consumer, &list)?;
         // A partition that was paused when it was given away comes back paused.
         self.consumer.resume(&list)?;
-        result
+        Ok(())
     }
 
     /// Starts a worker for each, and collects where they start.
@@ -322,9 +329,12 @@ impl Loop {
             }
             let mut served = false;
             for event in self.consumer.context().events() {
-                if let Event::Revoke(partitions) = event {
-                    self.revoke(&partitions)?;
-                    served = true;
+                match event {
+                    Event::Assign(partitions) => self.take(&partitions, TopicPartitionList::new())?,
+                    Event::Revoke(partitions) => {
+                        self.revoke(&partitions)?;
+                        served = true;
+                    }
                 }
             }
             if served || self.consumer.assignment().is_ok_and(|list| list.count() == 0) {

@@ -33,6 +33,8 @@ const MOST_RUNS: usize = 64;
 /// Runs without keys in common are only moved, not merged, and may be tiny where little comes: so many tables of less
 /// than an eighth of their size on average are written anew as few. Each table costs memory, and time at the start.
 const MANY_TABLES: usize = 64;
+/// More is not written anew at once: whoever closes the tree waits for it.
+const MOST_REWRITTEN: u64 = 2 * 1024 * 1024 * 1024;
 /// Of a tree that is written to no more.
 const FINISHED_TABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Sees every run.
@@ -52,15 +54,21 @@ fn is_bad(error: &std::io::Error) -> bool {
     )
 }
 
-/// Whether a store must be deleted to go on.
-pub(crate) fn is_damage(StoreError(error): &StoreError) -> bool {
-    match (
-        error.downcast_ref::<lsm_tree::Error>(),
-        error.downcast_ref::<std::io::Error>(),
-    ) {
-        (Some(lsm_tree::Error::Io(error)), _) | (_, Some(error)) => is_bad(error),
-        (other, _) => other.is_some(),
+fn io(StoreError(error): &StoreError) -> Option<&std::io::Error> {
+    match error.downcast_ref::<lsm_tree::Error>() {
+        Some(lsm_tree::Error::Io(error)) => Some(error),
+        _ => error.downcast_ref(),
     }
+}
+
+/// Whether the files of a store are damaged.
+pub(crate) fn is_damage(error: &StoreError) -> bool {
+    io(error).map_or(error.0.is::<lsm_tree::Error>(), is_bad)
+}
+
+/// Whether the disk or the limits of the process did not let us: the files may be whole.
+pub(crate) fn is_refusal(error: &StoreError) -> bool {
+    io(error).is_some_and(|error| !is_bad(error))
 }
 
 /// Deletes a folder; one that is killed meanwhile leaves nothing under its name.
@@ -125,13 +133,9 @@ impl Default for Forest {
             .name("compactor".to_owned())
             .spawn(move || {
                 while let Ok(tree) = wanted.recv() {
-                    if let Some(tree) = tree.upgrade() {
-                        // A panic inside of the library must not end the merging of all other trees.
-                        let merge = std::panic::AssertUnwindSafe(|| tree.compact());
-                        if std::panic::catch_unwind(merge).is_err() {
-                            tracing::error!("merging runs of state panicked");
-                            metrics::counter!("tributary_store_compaction_panics_total").increment(1);
-                        }
+                    if let Some(Err(error)) = tree.upgrade().map(|tree| tree.compact()) {
+                        // It is tried again after the next run; in a damaged tree until there are too many.
+                        tracing::warn!(%error, "merging runs of state");
                     }
                 }
             });
@@ -184,13 +188,24 @@ impl Inner {
         self.tree.level_table_count(0).unwrap_or_default()
     }
 
-    fn compact(&self) {
+    /// Does the merge that is most wanted, if any is.
+    fn compact(&self) -> Result<(), StoreError> {
+        self.guarded(|| self.merge())
+    }
+
+    fn guarded(&self, merge: impl FnOnce() -> lsm_tree::Result<()>) -> Result<(), StoreError> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if *open && let Err(error) = self.merge() {
-            // It is tried again after the next run; a tree that is damaged says so when it is read, or has too many
-            // runs at last.
-            tracing::warn!(%error, "merging runs of state");
+        if !*open {
+            return Ok(());
         }
+        // A panic inside of the library must not end the merging of all other trees.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(merge)).map_or_else(
+            |_| {
+                metrics::counter!("tributary_store_compaction_panics_total").increment(1);
+                Err(StoreError("merging runs of state panicked".into()))
+            },
+            |merged| merged.map_err(failed),
+        )
     }
 
     fn merge(&self) -> lsm_tree::Result<()> {
@@ -200,7 +215,7 @@ impl Inner {
             self.tree.compact(Arc::new(levels()), LATEST)?;
         }
         let (tables, bytes) = (self.tree.table_count(), self.tree.disk_space());
-        let is_less_than = |size: u64| bytes < size * tables as u64;
+        let is_less_than = |size: u64| bytes < MOST_REWRITTEN.min(size * tables as u64);
         if is_finished && tables > 1 && is_less_than(FINISHED_TABLE_BYTES / 4) {
             self.tree.major_compact(FINISHED_TABLE_BYTES, LATEST)
         } else if tables > MANY_TABLES && is_less_than(TABLE_BYTES / 8) {
@@ -208,6 +223,27 @@ impl Inner {
         } else {
             Ok(())
         }
+    }
+
+    /// Merges until there are few runs.
+    ///
+    /// # Errors
+    /// Why they cannot be merged: else they would pile up until the tree breaks.
+    fn make_room(&self) -> Result<(), StoreError> {
+        let mut tries = 0;
+        while self.runs() >= MOST_RUNS {
+            tries += 1;
+            match tries {
+                // The library may find it more urgent to make room in deeper levels first…
+                ..=MOST_RUNS => self.compact()?,
+                // … but not for ever.
+                _ if tries == MOST_RUNS + 1 => {
+                    self.guarded(|| self.tree.major_compact(TABLE_BYTES, LATEST))?;
+                }
+                _ => return Err(StoreError("runs of state pile up".into())),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -320,15 +356,7 @@ impl Tree {
             return Ok(());
         }
         let inner = self.inner()?;
-        let mut tries = 0;
-        while inner.runs() >= MOST_RUNS {
-            // One merge may have been of deeper levels.
-            if tries == RUNS {
-                return Err(StoreError("runs of state pile up: they cannot be merged".into()));
-            }
-            tries += 1;
-            inner.compact();
-        }
+        inner.make_room()?;
         let mut ingestion = inner.tree.ingestion().map_err(failed)?;
         for (key, value) in run {
             let key = key.as_ref();
