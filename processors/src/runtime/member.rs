@@ -130,6 +130,10 @@ impl Loop {
                     Event::Revoke(partitions) => self.revoke(&partitions)?,
                 }
             }
+            // Workers that were just started and have nobody any more to tell where are no failure then.
+            if shutdown.load(Ordering::Relaxed) {
+                break;
+            }
             if checked.elapsed() > Duration::from_millis(5) {
                 checked = Instant::now();
                 self.flush()?;
