@@ -464,6 +464,34 @@ pub struct RefundFact {
     pub created: i64,
 }
 
+/// A Stripe dispute: the payer's bank asks a payment back (G5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct DisputeFact {
+    /// Dp_..., du_...
+    pub dispute: String,
+    /// Ch_...; empty if none.
+    #[serde(default)]
+    pub charge: String,
+    /// Pi_...; empty if none.
+    #[serde(default)]
+    pub payment_intent: String,
+    /// Stripe's status: `needs_response`, `under_review`, won, lost, `warning_closed`, ...
+    pub status: String,
+    /// Withdrawn or reinstated; empty if the object does not say.
+    #[serde(default)]
+    pub funds: String,
+    /// Minor units.
+    pub amount: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// Stripe's reason; empty if none.
+    #[serde(default)]
+    pub reason: String,
+    /// UTC milliseconds.
+    #[serde(default)]
+    pub created: i64,
+}
+
 /// A Stripe promotion code: code, ID and coupon (C6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct PromotionCodeFact {
@@ -591,4 +619,7 @@ pub enum Body {
     /// A decision about a commission: approve, reject, withhold, release or pay (F6).
     #[serde(rename = "CommandFact")]
     Command(Box<CommandFact>),
+    /// A Stripe dispute (G5).
+    #[serde(rename = "DisputeFact")]
+    Dispute(Box<DisputeFact>),
 }

@@ -59,6 +59,7 @@ pub fn object(body: &Body) -> String {
         Body::Charge(b) => format!("ch:{}", b.charge),
         Body::PaymentIntent(b) => format!("pi:{}", b.payment_intent),
         Body::Refund(b) => format!("re:{}", b.refund),
+        Body::Dispute(b) => format!("dp:{}", b.dispute),
         Body::PromotionCode(b) => format!("promo:{}", b.promotion_code),
         Body::Rule(b) => format!("rule:{}/{}", b.kind, b.id),
         Body::Command(b) => format!(

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tributary_avro::{
-    Body, CommandFact, CustomerRef, Fact, InvoiceFact, InvoicePaymentFact, LeadFact, Op, RefundFact,
-    SessionFact,
+    Body, CommandFact, CustomerRef, DisputeFact, Fact, InvoiceFact, InvoicePaymentFact, LeadFact, Op,
+    RefundFact, SessionFact,
 };
 use tributary_domain::engine::{Engine, Row, Verdict};
 use tributary_domain::store::MemoryStore;
@@ -407,6 +407,138 @@ fn a_rejected_commission_is_worth_nothing() {
                 })
                 .sum();
             assert_eq!(sum, 0, "paid {paid}");
+        }
+    }
+}
+
+/// Rule G5: a dispute withholds, its money takes back, and what comes back restores; with a refund beside it never more
+/// than the payment.
+#[test]
+fn disputes_withhold_take_back_and_restore() {
+    let click = "click00000000001";
+    let charge = tributary_avro::ChargeFact {
+        charge: "ch_1".into(),
+        invoice: "in_1".into(),
+        status: "succeeded".into(),
+        captured: true,
+        amount: 1000,
+        amount_captured: 1000,
+        currency: "usd".into(),
+        created: T0,
+        ..Default::default()
+    };
+    let step = |n: i64, status: &str, funds: &str| {
+        let body = DisputeFact {
+            dispute: "dp_1".into(),
+            charge: "ch_1".into(),
+            status: status.into(),
+            funds: funds.into(),
+            amount: 1000,
+            currency: "usd".into(),
+            ..Default::default()
+        };
+        world::fact(
+            T0 + n * 10_000,
+            &format!("evt_d{n}"),
+            Body::Dispute(Box::new(body)),
+        )
+    };
+    let refund = RefundFact {
+        refund: "re_1".into(),
+        charge: "ch_1".into(),
+        status: "succeeded".into(),
+        amount: 300,
+        currency: "usd".into(),
+        created: T0 + 5_000,
+        ..Default::default()
+    };
+    let refund = world::fact(T0 + 5_000, "evt_r", Body::Refund(Box::new(refund)));
+    let approve = CommandFact {
+        command: "approve".into(),
+        names: "in_1".into(),
+        partner_id: "p1".into(),
+        currency: "usd".into(),
+        ..Default::default()
+    };
+    let approve = world::fact(T0 + 6_000, "operator", Body::Command(Box::new(approve)));
+    let open = step(1, "needs_response", "");
+    let withdrawn = step(2, "needs_response", "withdrawn");
+    let review = step(3, "under_review", "");
+    let (won, lost) = (step(4, "won", "reinstated"), step(4, "lost", ""));
+    // What is told, then: status of the sale, state of the commission, what is taken back of 1000 and of 100.
+    let cases: [(&[&Fact], &str, &str, i64, i64); 11] = [
+        (&[], "approved", "pending", 0, 0),
+        (&[&open], "disputed", "withheld", 0, 0),
+        (
+            &[&step(1, "warning_needs_response", "")],
+            "disputed",
+            "withheld",
+            0,
+            0,
+        ),
+        (&[&step(1, "warning_closed", "")], "approved", "pending", 0, 0),
+        (&[&open, &withdrawn], "charged_back", "pending", 1000, 100),
+        (
+            &[&open, &withdrawn, &review],
+            "charged_back",
+            "pending",
+            1000,
+            100,
+        ),
+        (&[&open, &withdrawn, &review, &won], "approved", "pending", 0, 0),
+        (&[&open, &lost], "charged_back", "pending", 1000, 100),
+        (&[&open, &approve], "disputed", "withheld", 0, 0),
+        (
+            &[&open, &withdrawn, &won, &approve, &refund],
+            "partially_refunded",
+            "approved",
+            300,
+            30,
+        ),
+        (
+            &[&refund, &withdrawn, &lost],
+            "charged_back",
+            "pending",
+            1000,
+            100,
+        ),
+    ];
+    for (told, status, state, amount, commission) in cases {
+        let mut facts = rules();
+        facts.push(world::click(click, T0, "p1"));
+        facts.push(lead(T0 + 1_000, "ann", "mail_a", click));
+        facts.push(invoice(1, T0 + 3_000, "/cus_a", "mail_a", 1000));
+        facts.push(world::fact(
+            T0 + 3_000,
+            "evt_c",
+            Body::Charge(Box::new(charge.clone())),
+        ));
+        facts.extend(told.iter().map(|fact| (*fact).clone()));
+        let twice = facts.len() - 2;
+        facts.extend_from_within(twice..);
+        for seed in 0..10 {
+            Random(seed).shuffle(&mut facts);
+            let mut run = Run::default();
+            run.feed(&facts, 2);
+            let (mut found, mut back, mut taken) = (None, 0, 0);
+            let mut states = BTreeSet::new();
+            for row in run.net().into_values() {
+                match row {
+                    Row::Conversion(c) if c.kind == "sale" => found = Some(c.status),
+                    Row::Conversion(_) => {}
+                    Row::Refund(r) => {
+                        assert!(["refund", "dispute"].contains(&r.kind.as_str()));
+                        back += r.amount;
+                        taken += r.commission;
+                    }
+                    Row::Commission(c) => {
+                        states.insert(c.state);
+                    }
+                }
+            }
+            assert_eq!(found.as_deref(), Some(status), "{told:?}");
+            assert_eq!(states, [state.to_owned()].into(), "{told:?}");
+            assert_eq!((back, taken), (amount, commission), "{told:?}");
         }
     }
 }

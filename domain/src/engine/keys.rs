@@ -8,7 +8,7 @@ use crate::fact::{object, sale_key};
 /// The keys of one fact.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// Payment or lead: session, intent, invoice, charge, refund, API sale, lead.
+    /// Payment or lead: session, intent, invoice, charge, refund, dispute, API sale, lead.
     pub objects: Vec<String>,
     /// Customer: external ID, Stripe customer, e-mail hash; and subscription.
     pub case: Vec<String>,
@@ -40,6 +40,7 @@ pub fn keys(fact: &Fact) -> Keys {
             objects(&[("pi", &p.payment_intent), ("in", &p.invoice), ("ch", &p.charge)])
         }
         Body::Refund(r) => objects(&[("re", &r.refund), ("ch", &r.charge), ("pi", &r.payment_intent)]),
+        Body::Dispute(d) => objects(&[("dp", &d.dispute), ("ch", &d.charge), ("pi", &d.payment_intent)]),
         Body::Sale(_) | Body::Lead(_) => keys.objects.push(object(&fact.body)),
         Body::Customer(c) if !c.click_id.is_empty() => {
             keys.objects.push(format!("lead:{}", object(&fact.body)))
@@ -89,6 +90,7 @@ fn people(body: &Body) -> (Option<&CustomerRef>, &str, &str) {
         Body::PaymentIntent(b) => (Some(&b.customer), "", &b.click_id),
         Body::InvoicePayment(_)
         | Body::Refund(_)
+        | Body::Dispute(_)
         | Body::Command(_)
         | Body::Click(_)
         | Body::PromotionCode(_)

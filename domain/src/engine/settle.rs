@@ -339,6 +339,7 @@ impl Needs {
     pub(super) fn of(body: &Body) -> Self {
         match body {
             Body::Refund(_)
+            | Body::Dispute(_)
             | Body::Charge(_)
             | Body::PaymentIntent(_)
             | Body::InvoicePayment(_)

@@ -11,7 +11,7 @@ use tributary_avro::{Body, CommandFact, Commission, Conversion, Dimensions, Fact
 use super::attribution::Decision;
 use super::commission::{Earned, EarnedLine};
 use super::entries::{DAY, Inputs, id, text};
-use super::refunds::Back;
+use super::refunds::{Back, disputes};
 use super::row::Row;
 use crate::fact::sale_key;
 
@@ -191,14 +191,14 @@ impl Inputs<'_> {
             gross,
             refunded_after: back.after,
             refunded_before: back.before,
-            rule: "G2",
+            rule: if back.kind == "dispute" { "G5" } else { "G2" },
             sale: conversion.amount,
         });
         let refund = Refund {
             id: id("ref", self.tenant, &[&back.anchor]),
             workspace: self.tenant.workspace.clone(),
             mode: self.tenant.mode.clone(),
-            kind: "refund".to_owned(),
+            kind: back.kind.to_owned(),
             at: back.at,
             object: back.anchor.clone(),
             keys: conversion.keys.clone(),
@@ -267,15 +267,17 @@ impl Inputs<'_> {
             .filter(move |(f, c)| first(f, c))
     }
 
-    /// The state that the latest decision leaves a commission in.
+    /// The state that the latest decision leaves a commission in, and why. While a dispute is open it is withheld,
+    /// whatever was decided, but for a rejection (rule G5).
     fn state(&self, partner: &str) -> (&'static str, String) {
         let latest = self
             .commands()
             .filter(|(_, c)| c.partner_id == partner && c.command != "pay")
             .max_by_key(|(f, _)| (f.at, f.source.clone(), f.id.clone()));
         match latest {
-            Some((_, c)) if c.command == "approve" => ("approved", String::new()),
             Some((_, c)) if c.command == "reject" => ("reversed", c.reason.clone()),
+            _ if disputes(self.facts).any(|dispute| dispute.is_open()) => ("withheld", "disputed".to_owned()),
+            Some((_, c)) if c.command == "approve" => ("approved", String::new()),
             Some((_, c)) if c.command == "withhold" => ("withheld", c.reason.clone()),
             _ => ("pending", String::new()),
         }

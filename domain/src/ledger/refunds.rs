@@ -1,22 +1,24 @@
-//! Money that goes back (rules G1, G2, G4): refunds of one payment in order, and what each takes back.
+//! Money that goes back (rules G1, G2, G4, G5): refunds and disputes of one payment in order, and what each takes back.
 //!
 //! Invariant: what is taken back never exceeds the payment, and a full refund takes back exactly all.
 
-use tributary_avro::{Body, ChargeFact, Fact, RefundFact};
+use tributary_avro::{Body, ChargeFact, DisputeFact, Fact, RefundFact};
 
 use super::money;
 use super::sale::{Sale, latest};
 
-/// One refund of a payment.
+/// One refund of a payment, or a dispute that took its money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Back {
-    /// Key of the refund, e.g. `re:re_1`; `re:excess/ch_1` for what a charge tells without refund objects.
+    /// refund or dispute.
+    pub kind: &'static str,
+    /// Key, e.g. `re:re_1` or `dp:dp_1`; `re:excess/ch_1` for what a charge tells without refund objects.
     pub anchor: String,
     /// Event time, UTC milliseconds.
     pub at: i64,
     /// Amount as refunded, with tax, minor units of the payment's currency.
     pub amount: i64,
-    /// Currency of the refund.
+    /// Currency of `amount`.
     pub currency: String,
     /// Stripe's status.
     pub status: String,
@@ -64,6 +66,7 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
         .iter()
         .filter(|(_, r)| !matches!(r.status.as_str(), "failed" | "canceled"))
         .map(|(fact, r)| Back {
+            kind: "refund",
             anchor: format!("re:{}", r.refund),
             at: if r.created > 0 { r.created } else { fact.at },
             amount: r.amount,
@@ -86,6 +89,7 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
         let excess = charge.amount_refunded - told;
         if excess > 0 {
             out.push(Back {
+                kind: "refund",
                 anchor: format!("re:excess/{}", charge.charge),
                 at: since(facts, charge),
                 amount: excess,
@@ -97,6 +101,7 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
             });
         }
     }
+    out.extend(disputes(facts).filter_map(|dispute| dispute.back()));
     out.sort_by(|a, b| (a.at, &a.anchor).cmp(&(b.at, &b.anchor)));
     let mut sum = 0;
     for back in &mut out {
@@ -105,6 +110,74 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
         back.after = sum.min(gross);
     }
     (gross, out)
+}
+
+/// A dispute of a payment.
+pub struct Dispute<'a> {
+    /// Its latest fact.
+    latest: &'a DisputeFact,
+    /// When its money first went, UTC milliseconds; None if it did not, or came back.
+    taken: Option<i64>,
+}
+
+impl Dispute<'_> {
+    /// Whether the commission is withheld until it is decided.
+    pub fn is_open(&self) -> bool {
+        self.taken.is_none()
+            && matches!(
+                self.latest.status.as_str(),
+                "needs_response" | "under_review" | "warning_needs_response" | "warning_under_review"
+            )
+    }
+
+    fn back(&self) -> Option<Back> {
+        let dispute = self.latest;
+        Some(Back {
+            kind: "dispute",
+            anchor: format!("dp:{}", dispute.dispute),
+            at: self.taken?,
+            amount: dispute.amount,
+            currency: dispute.currency.clone(),
+            status: dispute.status.clone(),
+            reason: dispute.reason.clone(),
+            before: 0,
+            after: 0,
+        })
+    }
+}
+
+/// The disputes of a payment (rule G5). Its money is gone if it was lost, or if it was withdrawn and neither won nor
+/// reinstated since.
+pub fn disputes(facts: &[Fact]) -> impl Iterator<Item = Dispute<'_>> {
+    let moved = latest(facts, |b| dispute(b).filter(|d| !d.funds.is_empty()));
+    latest(facts, dispute).into_iter().map(move |(_, dispute)| {
+        let last_moved = moved.iter().find(|(_, d)| d.dispute == dispute.dispute);
+        let is_taken = match dispute.status.as_str() {
+            "won" => false,
+            "lost" => true,
+            _ => last_moved.is_some_and(|(_, d)| d.funds == "withdrawn"),
+        };
+        let since = facts.iter().filter_map(|fact| match &fact.body {
+            Body::Dispute(d)
+                if d.dispute == dispute.dispute && (d.status == "lost" || d.funds == "withdrawn") =>
+            {
+                Some(fact.at)
+            }
+            _ => None,
+        });
+        Dispute {
+            latest: dispute,
+            taken: since.min().filter(|_| is_taken),
+        }
+    })
+}
+
+fn dispute(body: &Body) -> Option<&DisputeFact> {
+    if let Body::Dispute(d) = body {
+        Some(d)
+    } else {
+        None
+    }
 }
 
 /// When a charge first told the amount that it tells last.

@@ -93,6 +93,11 @@ fn rank(fact: &Fact) -> (i64, u8, &str, &str) {
             &r.status,
             &["pending", "requires_action", "succeeded", "canceled", "failed"],
         ),
+        Body::Dispute(d) => match d.status.as_str() {
+            "needs_response" | "warning_needs_response" => 1,
+            "under_review" | "warning_under_review" => 2,
+            _ => 3,
+        },
         _ => 0,
     };
     (fact.at, status, &fact.source, &fact.id)

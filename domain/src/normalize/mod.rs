@@ -101,6 +101,7 @@ pub fn claimed_click(fact: &Fact) -> Option<&str> {
         | Body::Redemption(_)
         | Body::InvoicePayment(_)
         | Body::Refund(_)
+        | Body::Dispute(_)
         | Body::PromotionCode(_)
         | Body::Rule(_)
         | Body::Command(_) => return None,

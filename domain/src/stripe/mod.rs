@@ -8,6 +8,7 @@
 mod charge;
 mod customer;
 mod discounts;
+mod dispute;
 mod invoice;
 mod invoice_payment;
 mod json;
@@ -122,6 +123,11 @@ fn read(object: &Json, reader: &Reader) -> Reading {
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
             refund::read(&of("refund", "refund")?, reader)
         }
+        "charge.dispute.created"
+        | "charge.dispute.updated"
+        | "charge.dispute.funds_withdrawn"
+        | "charge.dispute.funds_reinstated"
+        | "charge.dispute.closed" => dispute::read(&of("dispute", "dispute")?, reader),
         "promotion_code.created" | "promotion_code.updated" | "promotion_code.deleted" => {
             promotion_code::read(&of("promotion_code", "promotion_code")?, reader)
         }
@@ -137,13 +143,6 @@ fn not_yet_read(event_type: &str) -> bool {
         return false;
     };
     let events: &[&str] = match object {
-        "charge.dispute" => &[
-            "created",
-            "updated",
-            "funds_withdrawn",
-            "funds_reinstated",
-            "closed",
-        ],
         "credit_note" => &["created", "updated", "voided"],
         "customer.subscription" => &[
             "created",

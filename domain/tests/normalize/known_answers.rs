@@ -166,6 +166,44 @@ fn refunds_within_a_charge_are_facts_of_their_own() {
     assert_eq!(crate::support::verdict(&cash), "ignored refund_without_payment");
 }
 
+// The balance is kept in another currency, with fees of its own: only where the money went is read of it.
+#[test]
+fn where_the_money_of_a_dispute_went() {
+    let dispute = |event_type: &str, status: &str, moved: serde_json::Value| {
+        let object = json!({"id": "dp_1", "object": "dispute", "amount": 1000, "currency": "eur", "status": status,
+            "charge": {"id": "ch_1"}, "payment_intent": "pi_1", "created": 5, "reason": "fraudulent",
+            "balance_transactions": moved});
+        let told = only!(facts(event_type, &object), Dispute);
+        assert_eq!(
+            (told.charge.as_str(), told.payment_intent.as_str()),
+            ("ch_1", "pi_1")
+        );
+        assert_eq!(
+            (told.amount, told.currency.as_str(), told.status.as_str()),
+            (1000, "eur", status)
+        );
+        assert_eq!((told.reason.as_str(), told.created), ("fraudulent", 5000));
+        told.funds.clone()
+    };
+    let gone = json!({"amount": -1083, "fee": 1500, "net": -2583, "currency": "usd"});
+    let back = json!({"amount": 1083, "fee": 0, "net": 1083, "currency": "usd"});
+    let created = "charge.dispute.created";
+    assert_eq!(dispute(created, "needs_response", json!([])), "");
+    assert_eq!(dispute(created, "needs_response", json!([gone])), "withdrawn");
+    assert_eq!(
+        dispute("charge.dispute.closed", "won", json!([gone, back])),
+        "reinstated"
+    );
+    let withdrawn = "charge.dispute.funds_withdrawn";
+    assert_eq!(dispute(withdrawn, "needs_response", json!(null)), "withdrawn");
+    let reinstated = "charge.dispute.funds_reinstated";
+    assert_eq!(dispute(reinstated, "won", json!(null)), "reinstated");
+    let nobodys =
+        json!({"id": "dp_1", "object": "dispute", "amount": 1, "currency": "usd", "status": "lost"});
+    let verdict = crate::support::verdict(&crate::support::read(&event(created, &nobodys)));
+    assert_eq!(verdict, "missing_field: dispute.charge: required (rule A3)");
+}
+
 #[test]
 fn payments_within_an_invoice_are_edges() {
     let all = facts(

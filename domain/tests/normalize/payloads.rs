@@ -47,9 +47,9 @@ fn events_of_2020_03_02() {
     check(
         &events("apache2_stripe-sync-engine_2020-03-02"),
         &[
-            ("charge_dispute_closed", "ignored not_yet_read"),
-            ("charge_dispute_created", "ignored not_yet_read"),
-            ("charge_dispute_funds_withdrawn", "ignored not_yet_read"),
+            ("charge_dispute_closed", "Dispute"),
+            ("charge_dispute_created", "Dispute"),
+            ("charge_dispute_funds_withdrawn", "Dispute"),
             ("charge_refunded", "Charge + Refund"),
             ("charge_succeeded", "Charge"),
             ("checkout_session_completed", "Session"),
@@ -81,7 +81,7 @@ fn events_of_2020_08_27() {
         &events("mit_stripe-ruby-mock_2020-08-27"),
         &[
             ("account.application.deauthorized", "ignored not_yet_read"),
-            ("charge.dispute.created", "ignored not_yet_read"),
+            ("charge.dispute.created", "Dispute"),
             ("charge.refund.updated", "Refund"),
             ("charge.refunded", "Charge + Refund"),
             ("charge.succeeded", "Charge"),
@@ -192,7 +192,7 @@ fn objects_of_four_shapes() {
             ("credit_note", "4 × ignored not_yet_read"),
             ("customer", "4 × Customer"),
             ("discount", "4 × ignored event_type"),
-            ("dispute", "4 × ignored not_yet_read"),
+            ("dispute", "4 × Dispute"),
             ("event", "4 × ignored event_type"),
             ("invoice", "4 × Invoice"),
             (
@@ -237,7 +237,7 @@ fn reasons_are_of_the_closed_sets() {
         }
     }
     // Counted by hand in the two tables above.
-    assert_eq!(facts, 15 + 11);
+    assert_eq!(facts, 18 + 12);
     let unknown = read(&event("balance.available", &json!({"object": "balance"})));
     assert_eq!(verdict(&unknown), "ignored event_type");
 }

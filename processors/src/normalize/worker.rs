@@ -280,6 +280,7 @@ fn event_type(body: &Body) -> &'static str {
         Body::Charge(_) => "charge",
         Body::PaymentIntent(_) => "payment_intent",
         Body::Refund(_) => "refund",
+        Body::Dispute(_) => "dispute",
         Body::PromotionCode(_) => "promotion_code",
         Body::Rule(_) => "rule",
         Body::Command(_) => "command",
