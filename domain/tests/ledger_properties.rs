@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use tributary_avro::{
-    Body, CommandFact, CustomerRef, DisputeFact, Fact, InvoiceFact, InvoicePaymentFact, LeadFact, Op,
-    RefundFact, SessionFact,
+    Body, ChargeFact, CommandFact, CustomerRef, DisputeFact, Fact, InvoiceFact, InvoicePaymentFact, LeadFact,
+    Op, RefundFact, SessionFact,
 };
 use tributary_domain::engine::{Engine, Row, Verdict};
 use tributary_domain::store::MemoryStore;
@@ -234,6 +234,20 @@ fn invoice(n: usize, at: i64, stripe: &str, mail: &str, total: i64) -> Fact {
     world::fact(at, &format!("evt_{n}"), Body::Invoice(Box::new(body)))
 }
 
+fn charge_of_first_invoice() -> ChargeFact {
+    ChargeFact {
+        charge: "ch_1".into(),
+        invoice: "in_1".into(),
+        status: "succeeded".into(),
+        captured: true,
+        amount: 1000,
+        amount_captured: 1000,
+        currency: "usd".into(),
+        created: T0,
+        ..Default::default()
+    }
+}
+
 fn rules() -> Vec<Fact> {
     let program = r#"{"id":"main","rewards":[{"id":"base","event":"sale","percent":"10"}]}"#;
     vec![
@@ -363,17 +377,7 @@ fn a_rejected_commission_is_worth_nothing() {
         created: T0 + 20_000,
         ..Default::default()
     };
-    let charge = tributary_avro::ChargeFact {
-        charge: "ch_1".into(),
-        invoice: "in_1".into(),
-        status: "succeeded".into(),
-        captured: true,
-        amount: 1000,
-        amount_captured: 1000,
-        currency: "usd".into(),
-        created: T0,
-        ..Default::default()
-    };
+    let charge = charge_of_first_invoice();
     for paid in [false, true] {
         let mut facts = rules();
         facts.push(world::click(click, T0, "p1"));
@@ -416,17 +420,7 @@ fn a_rejected_commission_is_worth_nothing() {
 #[test]
 fn disputes_withhold_take_back_and_restore() {
     let click = "click00000000001";
-    let charge = tributary_avro::ChargeFact {
-        charge: "ch_1".into(),
-        invoice: "in_1".into(),
-        status: "succeeded".into(),
-        captured: true,
-        amount: 1000,
-        amount_captured: 1000,
-        currency: "usd".into(),
-        created: T0,
-        ..Default::default()
-    };
+    let charge = charge_of_first_invoice();
     let step = |n: i64, status: &str, funds: &str| {
         let body = DisputeFact {
             dispute: "dp_1".into(),

@@ -161,6 +161,7 @@ async fn a_log_that_ends_too_early_is_read_to_its_end() -> Result<()> {
         anyhow::Ok(read)
     });
     is_at_end.await?;
+    // Long enough for the reader to be told of the end, and to ask again.
     tokio::time::sleep(Duration::from_secs(1)).await;
     stages.send_facts(late).await?;
     ensure!(reading.await?? == 20, "not all of it");

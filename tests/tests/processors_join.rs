@@ -211,6 +211,7 @@ async fn a_click_told_again_by_another_workspace_stays_what_it_is() -> Result<()
         let foreign: Vec<Click> = (0..20).map(|n| click(n, "other")).collect();
         send_clicks(&stages, &own).await?;
         let instance = stages.spawn(1, "normalize,join", &[])?;
+        // Time for the first to be read, and written where they are, before the others come.
         tokio::time::sleep(Duration::from_millis(500)).await;
         send_clicks(&stages, &foreign).await?;
         let tracks: Vec<Track> = own.iter().zip(0..).map(|(c, n)| track(n, c)).collect();

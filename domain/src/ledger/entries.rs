@@ -10,7 +10,7 @@ use tributary_avro::{ClickFact, Conversion, ConversionLine, Dimensions, Fact};
 use super::attribution::{By, Claimant, Considered, Decision, attribute};
 use super::commission::{self, Earned};
 use super::lead::{Lead, LeadKind, leads};
-use super::refunds::{disputes, refunds};
+use super::refunds::{is_disputed, refunds};
 use super::row::Row;
 use super::sale::{Payment, Sale, payment};
 use super::view::View;
@@ -174,7 +174,7 @@ impl Inputs<'_> {
         let refunded = backs.last().map_or(0, |b| b.after);
         let status = match refunded {
             _ if backs.iter().any(|back| back.kind == "dispute") => "charged_back",
-            _ if disputes(self.facts).any(|dispute| dispute.is_open()) => "disputed",
+            _ if is_disputed(self.facts) => "disputed",
             0 => "approved",
             r if r < gross => "partially_refunded",
             _ => "refunded",

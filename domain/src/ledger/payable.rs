@@ -11,7 +11,7 @@ use tributary_avro::{Body, CommandFact, Commission, Conversion, Dimensions, Fact
 use super::attribution::Decision;
 use super::commission::{Earned, EarnedLine};
 use super::entries::{DAY, Inputs, id, text};
-use super::refunds::{Back, disputes};
+use super::refunds::{Back, is_disputed};
 use super::row::Row;
 use crate::fact::sale_key;
 
@@ -276,7 +276,7 @@ impl Inputs<'_> {
             .max_by_key(|(f, _)| (f.at, f.source.clone(), f.id.clone()));
         match latest {
             Some((_, c)) if c.command == "reject" => ("reversed", c.reason.clone()),
-            _ if disputes(self.facts).any(|dispute| dispute.is_open()) => ("withheld", "disputed".to_owned()),
+            _ if is_disputed(self.facts) => ("withheld", "disputed".to_owned()),
             Some((_, c)) if c.command == "approve" => ("approved", String::new()),
             Some((_, c)) if c.command == "withhold" => ("withheld", c.reason.clone()),
             _ => ("pending", String::new()),

@@ -113,7 +113,7 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
 }
 
 /// A dispute of a payment.
-pub struct Dispute<'a> {
+struct Dispute<'a> {
     /// Its latest fact.
     latest: &'a DisputeFact,
     /// When its money first went, UTC milliseconds; None if it did not, or came back.
@@ -122,7 +122,7 @@ pub struct Dispute<'a> {
 
 impl Dispute<'_> {
     /// Whether the commission is withheld until it is decided.
-    pub fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.taken.is_none()
             && matches!(
                 self.latest.status.as_str(),
@@ -146,9 +146,14 @@ impl Dispute<'_> {
     }
 }
 
+/// Whether a dispute of a payment is open (rule G5).
+pub fn is_disputed(facts: &[Fact]) -> bool {
+    disputes(facts).any(|dispute| dispute.is_open())
+}
+
 /// The disputes of a payment (rule G5). Its money is gone if it was lost, or if it was withdrawn and neither won nor
 /// reinstated since.
-pub fn disputes(facts: &[Fact]) -> impl Iterator<Item = Dispute<'_>> {
+fn disputes(facts: &[Fact]) -> impl Iterator<Item = Dispute<'_>> {
     let moved = latest(facts, |b| dispute(b).filter(|d| !d.funds.is_empty()));
     latest(facts, dispute).into_iter().map(move |(_, dispute)| {
         let last_moved = moved.iter().find(|(_, d)| d.dispute == dispute.dispute);

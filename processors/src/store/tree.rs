@@ -230,20 +230,22 @@ impl Inner {
     /// # Errors
     /// Why they cannot be merged: else they would pile up until the tree breaks.
     fn make_room(&self) -> Result<(), StoreError> {
-        let mut tries = 0;
-        while self.runs() >= MOST_RUNS {
-            tries += 1;
-            match tries {
-                // The library may find it more urgent to make room in deeper levels first…
-                ..=MOST_RUNS => self.compact()?,
-                // … but not for ever.
-                _ if tries == MOST_RUNS + 1 => {
-                    self.guarded(|| self.tree.major_compact(TABLE_BYTES, LATEST))?;
-                }
-                _ => return Err(StoreError("runs of state pile up".into())),
+        let has_room = || self.runs() < MOST_RUNS;
+        // The library may find it more urgent to make room in deeper levels first, but not for ever.
+        for _ in 0..MOST_RUNS {
+            if has_room() {
+                return Ok(());
             }
+            self.compact()?;
         }
-        Ok(())
+        if !has_room() {
+            self.guarded(|| self.tree.major_compact(TABLE_BYTES, LATEST))?;
+        }
+        if has_room() {
+            Ok(())
+        } else {
+            Err(StoreError("runs of state pile up".into()))
+        }
     }
 }
 
