@@ -206,9 +206,10 @@ impl Ranges {
         self.flight.take().map(|range| range.last + 1)
     }
 
-    /// The first offset that has not landed: what is committed while no plan is.
-    pub fn landed_up_to(&self) -> i64 {
-        self.flight.map_or(self.first, |range| range.first)
+    /// The first offset that has not landed, to be committed without a plan. None while a plan stands beside it: without
+    /// it, a range that may have been sent in part would be cut differently.
+    pub fn landed_up_to(&self) -> Option<i64> {
+        (self.flight.is_none() && self.replay.is_none()).then_some(self.first)
     }
 
     /// Whether a plan is on its way.

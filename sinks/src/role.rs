@@ -13,6 +13,7 @@ mod batch;
 mod commit;
 mod land;
 mod letters;
+mod lost_rows;
 mod poll;
 mod programs;
 

@@ -106,6 +106,17 @@ impl Table {
         self.position_of(&Source::Partition).is_some() && self.position_of(&Source::Offset).is_some()
     }
 
+    /// Database and name.
+    pub fn database_and_name(&self) -> (&str, &str) {
+        self.name.split_once('.').unwrap_or(("default", &self.name))
+    }
+
+    /// The statement that puts a block into this table, or into one with the same columns.
+    pub fn insert_into(&self, name: &str) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|c| format!("`{}`", c.name)).collect();
+        format!("INSERT INTO {name} ({}) FORMAT Native", columns.join(", "))
+    }
+
     /// A number for the columns and their types: another layout, another number.
     pub fn layout(&self) -> u32 {
         let mut hasher = FxHasher::default();

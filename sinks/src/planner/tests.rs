@@ -262,3 +262,17 @@ fn doubt_is_settled_by_counting() {
     assert_eq!(after_doubt(5, found(4, 0), 100), Verdict::Stop);
     assert_eq!(after_doubt(5, found(10, 0), 100), Verdict::Stop);
 }
+
+#[test]
+fn no_position_is_committed_beside_a_plan() {
+    let mut ranges = Ranges::resume(3, "1 5 2 0 0 0").unwrap();
+    assert_eq!(ranges.landed_up_to(), None, "found, and not read");
+    assert_eq!(ranges.offer(4), Ok(Offer::Take));
+    assert_eq!(ranges.offer(5), Ok(Offer::TakeLast));
+    ranges.seal(2, 0, 0, 0).unwrap();
+    assert_eq!(ranges.landed_up_to(), None, "in flight");
+    ranges.landed();
+    assert_eq!(ranges.landed_up_to(), Some(6));
+    assert_eq!(ranges.offer(6), Ok(Offer::Take));
+    assert_eq!(ranges.landed_up_to(), Some(6));
+}

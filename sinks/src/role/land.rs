@@ -10,6 +10,7 @@ use super::SinkError;
 use super::assignment::Place;
 use super::commit::{Committed, Committer};
 use super::letters::{DeadLetters, Letter};
+use super::lost_rows::{bring_back, is_replicated};
 use crate::client::{Client, ClientError, Retry};
 use crate::crash;
 use crate::native::{Block, Column};
@@ -152,16 +153,7 @@ async fn insert(
 ) -> Result<bool, SinkError> {
     let table = &flight.table;
     let token = flight.plan.token(&flight.place.0, flight.place.1, month);
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| format!("`{}`", column.name))
-        .collect();
-    let statement = format!(
-        "INSERT INTO {} ({}) FORMAT Native",
-        table.name,
-        columns.join(", ")
-    );
+    let statement = table.insert_into(&table.name);
     let mut backoff = Backoff(BACKOFF.0);
     let mut doubtful = flight.replay;
     let mut unknown_since = None;
@@ -174,8 +166,15 @@ async fn insert(
             doubtful = true;
         }
         doubtful |= unknown_since.is_some_and(|since: Instant| since.elapsed() >= DOUBT_AFTER);
-        match attempt(shared, flight, (month, &token, &statement), block, doubtful).await {
-            Ok(()) => return Ok(true),
+        let sent = attempt(shared, flight, (month, &token, &statement), block, doubtful).await;
+        let landed = match sent {
+            Ok(()) if !flight.replay && unknown_since.is_none() => return Ok(true),
+            // Somebody may have sent it before.
+            Ok(()) => settle(shared, flight, month, block).await,
+            Err(error) => Err(error),
+        };
+        match landed {
+            Ok(owned) => return Ok(owned),
             Err(SinkError::ClickHouse(error)) if error.retry() == Retry::Again => {
                 tracing::warn!(table = table.name, %error, "insert not confirmed, sending it again");
                 metrics::counter!("tributary_sink_insert_retries_total").increment(1);
@@ -205,18 +204,7 @@ async fn attempt(
                 );
                 return Ok(());
             }
-            Verdict::Stop => {
-                return Err(SinkError::Torn {
-                    table: flight.table.name.clone(),
-                    topic: flight.place.0.clone(),
-                    partition: flight.place.1,
-                    first: flight.plan.range.first,
-                    last: flight.plan.range.last,
-                    month,
-                    found: found.rows,
-                    expected: block.rows as u64,
-                });
-            }
+            Verdict::Stop => return Err(torn(flight, month, found.rows, block)),
         }
     }
     crash::pass("sink.before_insert");
@@ -236,6 +224,38 @@ async fn attempt(
     Ok(())
 }
 
+/// Whether a block that ClickHouse says to have is there; brings it back if not. False if the partition is another's.
+async fn settle(shared: &Shared, flight: &Flight, month: u32, block: &Block) -> Result<bool, SinkError> {
+    if !flight.table.keeps_positions() || block.rows == 0 {
+        return Ok(true);
+    }
+    match find(&shared.client, flight, month).await?.rows {
+        rows if rows == block.rows as u64 => Ok(true),
+        0 if is_replicated(&shared.client, &flight.table).await? => Ok(true),
+        0 => {
+            if !still_owned(shared, flight).await {
+                return Ok(false);
+            }
+            bring_back(&shared.client, flight, month, block).await?;
+            Ok(true)
+        }
+        rows => Err(torn(flight, month, rows, block)),
+    }
+}
+
+fn torn(flight: &Flight, month: u32, found: u64, block: &Block) -> SinkError {
+    SinkError::Torn {
+        table: flight.table.name.clone(),
+        topic: flight.place.0.clone(),
+        partition: flight.place.1,
+        first: flight.plan.range.first,
+        last: flight.plan.range.last,
+        month,
+        found,
+        expected: block.rows as u64,
+    }
+}
+
 #[derive(clickhouse::Row, serde::Deserialize)]
 struct Counted {
     rows: u64,
@@ -246,7 +266,7 @@ struct Counted {
 
 async fn find(client: &Client, flight: &Flight, month: u32) -> Result<Found, SinkError> {
     let table = &flight.table;
-    let (database, name) = table.name.split_once('.').unwrap_or(("default", &table.name));
+    let (database, name) = table.database_and_name();
     let in_month = match table.month_of.and_then(|column| table.columns.get(column)) {
         Some(column) => format!("AND toYYYYMM(`{}`) = {month}", column.name),
         None => String::new(),

@@ -15,6 +15,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::message::{BorrowedMessage, Message};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tributary_avro::schema_id;
 
 use partition::{Partition, is_due, seal, unix_millis};
@@ -22,6 +23,7 @@ use partition::{Partition, is_due, seal, unix_millis};
 use super::SinkError;
 use super::assignment::{Assignments, Place, SinkConsumer};
 use super::batch::{OutOfTime, place};
+use super::commit::Committed;
 use super::land::{Flight, Landed, Shared, land};
 use super::letters::{Letter, Reason};
 use super::programs::{Known, Programs};
@@ -128,7 +130,9 @@ impl Poll {
         }
         for partition in &self.partitions {
             // The last commits are answered before the group is left.
-            self.commit_position(partition).blocking_recv().ok();
+            if let Some(answer) = commit_position(&self.wiring, partition) {
+                answer.blocking_recv().ok();
+            }
         }
         Ok(())
     }
@@ -158,6 +162,11 @@ impl Poll {
             };
             self.in_flight += 1;
             self.launch(flight);
+        }
+        for partition in &mut self.partitions {
+            if partition.owes_position(now) {
+                partition.position = commit_position(&self.wiring, partition).map(|answer| (answer, now));
+            }
         }
         let stalled = |p: &Partition| p.stalled.is_some_and(|until| now >= until);
         for index in 0..self.partitions.len() {
@@ -202,26 +211,9 @@ impl Poll {
         partition.ranges.landed();
         // The next plan's commit says the same; without one, say it here.
         if !partition.ranges.can_seal() || !is_due(&self.config, partition, Instant::now()) {
-            let index = self.partitions.iter().position(|p| p.place == arrival.place);
-            if let Some(partition) = index.and_then(|index| self.partitions.get(index)) {
-                drop(self.commit_position(partition));
-            }
+            partition.position = commit_position(&self.wiring, partition).map(|answer| (answer, Instant::now()));
         }
         Ok(())
-    }
-
-    // If it fails, the plan stays beside the old offset: its range is sent again and recognized.
-    fn commit_position(
-        &self,
-        partition: &Partition,
-    ) -> tokio::sync::oneshot::Receiver<super::commit::Committed> {
-        let committer = &self.wiring.shared.committer;
-        committer.submit(
-            partition.place.clone(),
-            partition.epoch,
-            partition.ranges.landed_up_to(),
-            String::new(),
-        )
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), SinkError> {
@@ -342,4 +334,11 @@ impl Poll {
         }
         Ok(())
     }
+}
+
+// If it fails, the plan stays beside the old offset: its range is sent again and recognized.
+fn commit_position(wiring: &Wiring, partition: &Partition) -> Option<oneshot::Receiver<Committed>> {
+    let offset = partition.ranges.landed_up_to()?;
+    let (place, epoch) = (partition.place.clone(), partition.epoch);
+    Some(wiring.shared.committer.submit(place, epoch, offset, String::new()))
 }

@@ -80,6 +80,7 @@ impl Poll {
             batch: Batch::default(),
             flying: 0,
             stalled: None,
+            position: None,
         });
         Ok(())
     }
