@@ -59,7 +59,11 @@ pub async fn exactly_once_but(
         !entries.is_empty(),
         "nothing is expected, so nothing would be proved"
     );
-    ledger::becomes(&clickhouse, &entries, within).await?;
+    if let Err(error) = ledger::becomes(&clickhouse, &entries, within).await {
+        // Whether facts are missing or the ledger of them is wrong: that is where a search begins.
+        let verify = pipeline.run(&["verify"])?;
+        return Err(error.context(format!("{} facts expected, verify said {verify}", expected.facts)));
+    }
     all_is_read(pipeline, within).await?;
     ledger::becomes(&clickhouse, &entries, Duration::ZERO)
         .await
