@@ -10,7 +10,7 @@ use super::SinkError;
 use super::assignment::Place;
 use super::commit::{Committed, Committer};
 use super::letters::{DeadLetters, Letter};
-use super::lost_rows::{bring_back, is_replicated};
+use super::lost_rows::{bring_back, engine};
 use crate::client::{Client, ClientError, Retry};
 use crate::crash;
 use crate::native::{Block, Column};
@@ -140,7 +140,7 @@ async fn send_letters(shared: &Shared, flight: &Flight, letters: &[Letter]) -> R
     }
 }
 
-async fn still_owned(shared: &Shared, flight: &Flight) -> bool {
+pub(super) async fn still_owned(shared: &Shared, flight: &Flight) -> bool {
     commit_plan(shared, flight).await
 }
 
@@ -229,21 +229,19 @@ async fn settle(shared: &Shared, flight: &Flight, month: u32, block: &Block) -> 
     if !flight.table.keeps_positions() || block.rows == 0 {
         return Ok(true);
     }
-    match find(&shared.client, flight, month).await?.rows {
-        rows if rows == block.rows as u64 => Ok(true),
-        0 if is_replicated(&shared.client, &flight.table).await? => Ok(true),
-        0 => {
-            if !still_owned(shared, flight).await {
-                return Ok(false);
-            }
-            bring_back(&shared.client, flight, month, block).await?;
-            Ok(true)
-        }
-        rows => Err(torn(flight, month, rows, block)),
+    let found = find(&shared.client, flight, month).await?.rows;
+    if found == block.rows as u64 {
+        return Ok(true);
+    }
+    match engine(&shared.client, &flight.table).await?.as_str() {
+        "MergeTree" if found == 0 => bring_back(shared, flight, month, block).await,
+        "MergeTree" | "ReplicatedMergeTree" | "SharedMergeTree" => Err(torn(flight, month, found, block)),
+        // Others put rows together, or pass them on: a count says nothing.
+        _ => Ok(true),
     }
 }
 
-fn torn(flight: &Flight, month: u32, found: u64, block: &Block) -> SinkError {
+pub(super) fn torn(flight: &Flight, month: u32, found: u64, block: &Block) -> SinkError {
     SinkError::Torn {
         table: flight.table.name.clone(),
         topic: flight.place.0.clone(),
@@ -264,7 +262,7 @@ struct Counted {
     newest: i64,
 }
 
-async fn find(client: &Client, flight: &Flight, month: u32) -> Result<Found, SinkError> {
+pub(super) async fn find(client: &Client, flight: &Flight, month: u32) -> Result<Found, SinkError> {
     let table = &flight.table;
     let (database, name) = table.database_and_name();
     let in_month = match table.month_of.and_then(|column| table.columns.get(column)) {

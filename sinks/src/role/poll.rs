@@ -163,11 +163,6 @@ impl Poll {
             self.in_flight += 1;
             self.launch(flight);
         }
-        for partition in &mut self.partitions {
-            if partition.owes_position(now) {
-                partition.position = commit_position(&self.wiring, partition).map(|answer| (answer, now));
-            }
-        }
         let stalled = |p: &Partition| p.stalled.is_some_and(|until| now >= until);
         for index in 0..self.partitions.len() {
             if self.partitions.get(index).is_some_and(stalled) {
@@ -211,7 +206,7 @@ impl Poll {
         partition.ranges.landed();
         // The next plan's commit says the same; without one, say it here.
         if !partition.ranges.can_seal() || !is_due(&self.config, partition, Instant::now()) {
-            partition.position = commit_position(&self.wiring, partition).map(|answer| (answer, Instant::now()));
+            drop(commit_position(&self.wiring, partition));
         }
         Ok(())
     }
@@ -336,9 +331,15 @@ impl Poll {
     }
 }
 
-// If it fails, the plan stays beside the old offset: its range is sent again and recognized.
+// If it fails, the plan stays beside the old offset: the next plan's commit says it too, and without one its range is
+// sent again and recognized.
 fn commit_position(wiring: &Wiring, partition: &Partition) -> Option<oneshot::Receiver<Committed>> {
     let offset = partition.ranges.landed_up_to()?;
     let (place, epoch) = (partition.place.clone(), partition.epoch);
-    Some(wiring.shared.committer.submit(place, epoch, offset, String::new()))
+    Some(
+        wiring
+            .shared
+            .committer
+            .submit(place, epoch, offset, String::new()),
+    )
 }

@@ -63,6 +63,13 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
             ))
         })?;
         if row.is_in_partition_key == 1 {
+            // Another zone's months are not ours: a block would fall into two partitions.
+            if row.r#type != "DateTime64(3, 'UTC')" {
+                return Err(ClientError::Table(format!(
+                    "{}.{} is {}; a table is partitioned by the month of a DateTime64(3, 'UTC'), or not at all",
+                    foreign.table, row.name, row.r#type
+                )));
+            }
             month_of = Some(columns.len());
         }
         columns.push(ColumnSpec {
@@ -81,13 +88,11 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
         .bind(table)
         .fetch_one()
         .await?;
-    let by_month = month_of
-        .and_then(|at| columns.get(at))
-        .filter(|column| column.kind == Kind::Millis);
+    let by_month = month_of.and_then(|at| columns.get(at));
     let expected = by_month.map_or(String::new(), |column| format!("toYYYYMM({})", column.name));
     if key != expected {
         return Err(ClientError::Table(format!(
-            "{} is partitioned by {key}; the sink knows none and toYYYYMM of a DateTime64(3)",
+            "{} is partitioned by {key}; the sink knows none and toYYYYMM of a DateTime64(3, 'UTC')",
             foreign.table
         )));
     }

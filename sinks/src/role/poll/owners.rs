@@ -80,7 +80,6 @@ impl Poll {
             batch: Batch::default(),
             flying: 0,
             stalled: None,
-            position: None,
         });
         Ok(())
     }

@@ -1,22 +1,16 @@
 //! One owned Kafka partition: its ranges and the batch that is open.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use rdkafka::TopicPartitionList;
-use tokio::sync::oneshot::Receiver;
-use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::config::SinkConfig;
 use crate::planner::Ranges;
 use crate::role::assignment::Place;
 use crate::role::batch::Batch;
-use crate::role::commit::Committed;
 use crate::role::land::Flight;
 use crate::tables::Table;
-
-/// A commit of a position that failed is repeated after this.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Partition {
     pub(super) place: Place,
@@ -28,35 +22,6 @@ pub(super) struct Partition {
     pub(super) flying: usize,
     /// The registry is away: nothing is taken until then.
     pub(super) stalled: Option<Instant>,
-    /// The answer to the last commit of the position, and when it was asked for.
-    pub(super) position: Option<(Receiver<Committed>, Instant)>,
-}
-
-impl Partition {
-    /// Whether the last commit of the position failed a while ago and no plan was made since, whose commit says it too.
-    pub(super) fn owes_position(&mut self, now: Instant) -> bool {
-        let Some((answer, asked)) = &mut self.position else {
-            return false;
-        };
-        if self.ranges.in_flight() {
-            self.position = None;
-            return false;
-        }
-        if now.duration_since(*asked) < ASK_AGAIN {
-            return false;
-        }
-        match answer.try_recv() {
-            Err(TryRecvError::Empty) => false,
-            Ok(Committed::Failed(error)) => {
-                tracing::warn!(topic = self.place.0, partition = self.place.1, %error, "position not committed");
-                true
-            }
-            Ok(Committed::Done | Committed::Lost) | Err(TryRecvError::Closed) => {
-                self.position = None;
-                false
-            }
-        }
-    }
 }
 
 pub(super) fn is_due(config: &SinkConfig, partition: &Partition, now: Instant) -> bool {
