@@ -24,6 +24,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_roll_ups", include_str!("../migrations/0005_roll_ups.sql")),
     ("0006_current", include_str!("../migrations/0006_current.sql")),
     ("0007_views", include_str!("../migrations/0007_views.sql")),
+    (
+        "0008_roll_ups_as_projections",
+        include_str!("../migrations/0008_roll_ups_as_projections.sql"),
+    ),
 ];
 
 /// A migration that was applied by this call.

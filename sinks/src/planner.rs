@@ -235,7 +235,7 @@ pub struct Found {
 /// What to do after doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Send it. If ClickHouse has it, it still knows the token: then only roll-ups that lack it take it.
+    /// Send it. If ClickHouse has it, it still knows the token: then only materialized views that lack it take it.
     Send,
     /// All rows are there, and the token may be forgotten.
     Skip,

@@ -87,6 +87,35 @@ async fn every_table_has_the_columns_that_the_sink_sends() -> Result<()> {
 }
 
 #[tokio::test]
+async fn hourly_sums_are_read_from_the_projections() -> Result<()> {
+    let world = World::new("sink_projections").await?;
+    for (table, measures) in [
+        ("clicks", "sum(raw.clicks), sum(raw.duplicates), sum(raw.bots)"),
+        (
+            "conversions",
+            "sum(raw.leads), sum(raw.sales), sum(raw.amount), sum(raw.commission)",
+        ),
+        (
+            "refunds",
+            "sum(raw.refunds), sum(raw.amount), sum(raw.commission)",
+        ),
+        ("commissions", "sum(raw.commissions), sum(raw.amount)"),
+    ] {
+        let database = &world.clickhouse.database;
+        let row = format!("INSERT INTO {database}.{table} (workspace, mode) VALUES ('acme', 'live')");
+        world.client.query(&row).execute().await?;
+        let read = format!(
+            "SELECT arrayStringConcat(groupArray(explain)) FROM (EXPLAIN SELECT toStartOfDay(raw.hour) AS day, {measures} \
+             FROM {{db}}.{table}_hourly AS raw WHERE workspace = 'acme' AND mode = 'live' \
+             AND hour < toDateTime('2030-01-01 00:00:00', 'UTC') GROUP BY day)"
+        );
+        let plan: String = world.one(&read).await?;
+        assert!(plan.contains("ReadFromMergeTree (hourly)"), "{table}: {plan}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_type_comes_back_as_it_was_sent() -> Result<()> {
     let world = World::new("sink_native").await?;
     let database = &world.clickhouse.database;

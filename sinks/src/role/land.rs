@@ -200,7 +200,7 @@ async fn attempt(
             Verdict::Skip => {
                 tracing::warn!(
                     token,
-                    "found in the table, not sent again; compare roll-ups with the table"
+                    "found in the table, not sent again; what materialized views of yours made of it is not known"
                 );
                 return Ok(());
             }

@@ -1,9 +1,9 @@
 //! Rows that ClickHouse does not have though it knows their token.
 //!
 //! A table that is not replicated writes the token of an insert into its log before the new part gets its name. A
-//! server that is killed in between takes the retry for a duplicate: it confirms, its roll-ups take the rows, the table
-//! never does. Whoever sends a block again therefore counts its rows; if there are none, they are written into a table
-//! of their own and attached from there, which feeds no roll-up a second time.
+//! server that is killed in between takes the retry for a duplicate: it confirms, and the table never gets the rows.
+//! Whoever sends a block again therefore counts its rows; if there are none, they are written into a table
+//! of their own and attached from there, which feeds no materialized view a second time.
 //!
 //! Attaching knows no tokens, so it is fenced: everybody makes a table under a name of its own, asks whether the
 //! partition is still its own, drops the tables of all others, and only then counts and attaches. Whoever was the owner

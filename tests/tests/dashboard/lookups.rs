@@ -151,7 +151,7 @@ fn what_is_not_offered_says_so() {
 fn several_workspaces_need_a_name() {
     let fixture = Fixture::start(|sql| {
         sql(
-            "INSERT INTO clicks_hourly (workspace, mode, hour, clicks) VALUES ('ws_a', 'live', '2025-01-01 00:00:00', 1), ('ws_b', 'live', '2025-01-01 00:00:00', 2)",
+            "INSERT INTO clicks (workspace, mode, at) VALUES ('ws_a', 'live', '2025-01-01 00:00:00'), ('ws_b', 'live', '2025-01-01 00:00:00'), ('ws_b', 'live', '2025-01-01 00:00:01')",
         );
     });
     let (message, _) = fixture.refused("/analytics", 400, "bad_request");
