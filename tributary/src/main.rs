@@ -6,7 +6,6 @@
 mod cli;
 mod commands;
 mod dev;
-mod ledger_table;
 mod output;
 mod roles;
 mod schemas;

@@ -34,9 +34,9 @@ pub struct Earned {
     pub reason: &'static str,
 }
 
-/// Rewards in force for a partner: its own before the program's.
+/// Rewards in force for a partner (rule F1): its own, then its group's, then the program's.
 struct Rewards<'a> {
-    levels: [&'a [Reward]; 2],
+    levels: [&'a [Reward]; 3],
     event: RewardEvent,
 }
 
@@ -72,9 +72,12 @@ fn rewards<'a>(
         PartnerStatus::Banned => return Err("partner_banned"),
         PartnerStatus::Pending | PartnerStatus::Rejected => return Err("partner_not_approved"),
     }
-    let of_program: &[Reward] = rules.program(program, at).map_or(&[], |p: &Program| &p.rewards);
+    let program: Option<&Program> = rules.program(program, at);
+    let of_program: &[Reward] = program.map_or(&[], |p| &p.rewards);
+    let group = program.and_then(|p| p.groups.iter().find(|g| g.id == partner.group));
+    let of_group: &[Reward] = group.map_or(&[], |g| &g.rewards);
     Ok(Rewards {
-        levels: [&partner.rewards, of_program],
+        levels: [&partner.rewards, of_group, of_program],
         event,
     })
 }

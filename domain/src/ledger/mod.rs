@@ -11,6 +11,7 @@ mod payable;
 mod refunds;
 mod row;
 mod sale;
+pub mod table;
 mod view;
 
 pub(crate) use attribution::resolve;

@@ -121,12 +121,26 @@ pub struct Program {
     /// Days until a commission is due (rule F6).
     #[serde(default = "holding_days")]
     pub holding_days: i64,
-    /// What is earned, first by partner, then by program (rule F1).
+    /// What is earned, asked after the partner's and its group's (rule F1).
     #[serde(default)]
     pub rewards: Vec<Reward>,
+    /// What partners of a group earn, before the program's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// When this version holds from, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+/// Rewards of the partners that name this group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// ID within the program, as partners name it.
+    pub id: String,
+    /// Rewards, before the program's (rule F1).
+    #[serde(default)]
+    pub rewards: Vec<Reward>,
 }
 
 /// Rule C3.
@@ -201,13 +215,13 @@ pub struct Partner {
     /// Program it takes part in; empty: the first program.
     #[serde(default)]
     pub program: String,
-    /// Group of partners.
+    /// Group of partners; one that the program declares has rewards.
     #[serde(default)]
     pub group: String,
     /// Rule F7.
     #[serde(default)]
     pub status: PartnerStatus,
-    /// Rewards of its own, before the program's.
+    /// Rewards of its own, before its group's and the program's.
     #[serde(default)]
     pub rewards: Vec<Reward>,
     /// When this version holds from, RFC 3339.

@@ -144,6 +144,16 @@ impl Checker {
                 "from: not RFC 3339".into()
             });
             self.rewards("programs", i, &program.rewards);
+            let mut groups = BTreeSet::new();
+            for group in &program.groups {
+                self.expect(!group.id.is_empty(), "programs", i, || {
+                    "groups: id: required".into()
+                });
+                self.expect(groups.insert(&group.id), "programs", i, || {
+                    format!("groups: {:?} is declared twice (F1)", group.id)
+                });
+                self.rewards("programs", i, &group.rewards);
+            }
         }
         self.unique("partners", file.partners.iter().map(|p| p.id.as_str()));
         for (i, partner) in file.partners.iter().enumerate() {

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::ledger::client;
-use crate::ledger_table::time;
 use crate::output;
 use crate::settings::Settings;
+use tributary_domain::ledger::table::time;
 
 #[derive(clickhouse::Row, serde::Deserialize, serde::Serialize)]
 struct Found {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::ledger_table::{self, HEAD, Line};
 use crate::output;
 use crate::settings::Settings;
+use tributary_domain::ledger::table::{self, HEAD, Line};
 
 const SQL: &str = "
 SELECT entry, kind, mode, formatDateTime(at, '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS at_text, object, customer, partner_id, coupon,
@@ -88,7 +88,7 @@ pub fn client(settings: &Settings) -> clickhouse::Client {
 /// Prints the ledger, or the differences to a file.
 pub async fn run(settings: &Settings, expect: Option<&Path>, wait: u64) -> Result<ExitCode> {
     let Some(file) = expect else {
-        output::line(&ledger_table::text(lines(settings).await?));
+        output::line(&table::text(lines(settings).await?));
         return Ok(ExitCode::SUCCESS);
     };
     let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tributary_domain::engine::Row;
+use tributary_domain::ledger::table as ledger_table;
 use tributary_domain::mail::MailKey;
 use tributary_domain::rules::ProgramFile;
 use tributary_domain::simulate::{Line, Simulation};
 
-use crate::{ledger_table, output};
+use crate::output;
 
 /// A program file, or every problem in it.
 pub fn program(file: &Path) -> Result<ProgramFile> {

@@ -12,9 +12,9 @@ use tributary_domain::store::MemoryStore;
 use tributary_processors::kafka::log::{LogReader, Range};
 
 use super::ledger;
-use crate::ledger_table::Line;
 use crate::settings::Settings;
 use crate::{output, roles};
+use tributary_domain::ledger::table::Line;
 
 #[derive(Default)]
 struct Counts {

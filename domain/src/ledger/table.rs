@@ -1,6 +1,6 @@
 //! The net ledger as lines that a person can check by hand: one shape for `simulate`, ClickHouse and files.
 
-use tributary_domain::engine::Row;
+use super::Row;
 
 /// Head of the table.
 pub const HEAD: &str = "entry,kind,mode,at,object,customer,partner,coupon,attributed_by,reason,status,sale_type,amount,commission,currency";
