@@ -1,12 +1,17 @@
 //! Every scenario of `tests/scenarios`: one rule, told as a story with its program, its requests and its ledger.
 //!
-//! To write one, leave its ledger at `?`, run with TRIBUTARY_BLESS=1, and read every line that comes out: it must be what
-//! the story says, not what the code does. The ledger must come out when the requests are told in order, and when they are doubled and shuffled.
+//! The ledger must come out when the requests are told in order, and when they are doubled and shuffled. To write one,
+//! leave its ledger at `?`, run with TRIBUTARY_BLESS=1, and read every line that comes out: it must be what the story
+//! says, not what the code does.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "world/random.rs"]
+mod random;
+
 use std::path::{Path, PathBuf};
 
+use random::Random;
 use tributary_domain::ledger::table;
 use tributary_domain::mail::MailKey;
 use tributary_domain::rules::{ProgramFile, parse};
@@ -98,7 +103,7 @@ fn told_twice_and_shuffled() {
     for scenario in scenarios() {
         for seed in 0..SHUFFLES {
             let mut requests = [&scenario.requests[..], &scenario.requests[..]].concat();
-            shuffle(&mut requests, seed);
+            Random(seed).shuffle(&mut requests);
             let ledger = ledger_of(&scenario, &requests);
             assert_eq!(
                 ledger, scenario.ledger,
@@ -106,17 +111,5 @@ fn told_twice_and_shuffled() {
                 scenario.name
             );
         }
-    }
-}
-
-/// Fisher and Yates, with Steele's splitmix64.
-fn shuffle(lines: &mut [Line], seed: u64) {
-    let mut state = seed;
-    for i in (1..lines.len()).rev() {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        lines.swap(i, ((z ^ (z >> 31)) % (i as u64 + 1)) as usize);
     }
 }

@@ -46,7 +46,7 @@ impl ClientError {
         use clickhouse::error::Error;
         match self {
             ClientError::Table(_) => Retry::Never,
-            ClientError::Server(Error::BadResponse(text)) => match code(text) {
+            ClientError::Server(Error::BadResponse(_)) => match self.code() {
                 Some(code) if !AGAIN.contains(&code) => Retry::Never,
                 _ => Retry::Again,
             },
@@ -59,13 +59,17 @@ impl ClientError {
             ClientError::Server(_) => Retry::Again,
         }
     }
-}
 
-// "Code: 60. DB::Exception: …", also behind other words.
-fn code(text: &str) -> Option<u32> {
-    let (_, rest) = text.split_once("Code: ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+    /// ClickHouse's number of the error, if the server answered with one.
+    pub fn code(&self) -> Option<u32> {
+        let ClientError::Server(clickhouse::error::Error::BadResponse(text)) = self else {
+            return None;
+        };
+        // "Code: 60. DB::Exception: …", also behind other words.
+        let (_, rest) = text.split_once("Code: ")?;
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    }
 }
 
 /// A connection pool. Cheap to clone.

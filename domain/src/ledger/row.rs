@@ -24,6 +24,8 @@ macro_rules! each {
     };
 }
 
+pub(super) use each;
+
 impl Row {
     /// Entry ID.
     pub fn id(&self) -> &str {

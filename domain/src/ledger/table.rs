@@ -1,6 +1,7 @@
 //! The net ledger as lines that a person can check by hand: one shape for `simulate`, ClickHouse and files.
 
 use super::Row;
+use super::row::each;
 
 /// Head of the table.
 pub const HEAD: &str = "entry,kind,mode,at,object,customer,partner,coupon,attributed_by,reason,status,sale_type,amount,commission,currency";
@@ -18,59 +19,36 @@ pub struct Line {
 impl Line {
     /// The line of a row.
     pub fn of(row: &Row) -> Self {
-        let fields: [String; 15] = match row {
-            Row::Conversion(r) => [
-                "conversion".into(),
-                r.kind.clone(),
-                r.mode.clone(),
-                time(r.at),
-                r.object.clone(),
-                r.customer.clone(),
-                r.dims.partner_id.clone(),
-                r.dims.coupon.clone(),
-                r.attributed_by.clone(),
-                r.reason.clone(),
-                r.status.clone(),
-                r.sale_type.clone(),
-                r.amount.to_string(),
+        let none = String::new();
+        let (entry, attributed_by, status, sale_type, commission) = match row {
+            Row::Conversion(r) => (
+                "conversion",
+                &r.attributed_by,
+                &r.status,
+                &r.sale_type,
                 r.commission.to_string(),
-                r.currency.clone(),
-            ],
-            Row::Refund(r) => [
-                "refund".into(),
-                r.kind.clone(),
-                r.mode.clone(),
-                time(r.at),
-                r.object.clone(),
-                r.customer.clone(),
-                r.dims.partner_id.clone(),
-                r.dims.coupon.clone(),
-                String::new(),
-                r.reason.clone(),
-                r.status.clone(),
-                r.sale_type.clone(),
-                r.amount.to_string(),
-                r.commission.to_string(),
-                r.currency.clone(),
-            ],
-            Row::Commission(r) => [
-                "commission".into(),
-                r.kind.clone(),
-                r.mode.clone(),
-                time(r.at),
-                r.object.clone(),
-                r.customer.clone(),
-                r.dims.partner_id.clone(),
-                r.dims.coupon.clone(),
-                String::new(),
-                r.reason.clone(),
-                r.state.clone(),
-                String::new(),
-                r.amount.to_string(),
-                String::new(),
-                r.currency.clone(),
-            ],
+            ),
+            Row::Refund(r) => ("refund", &none, &r.status, &r.sale_type, r.commission.to_string()),
+            Row::Commission(r) => ("commission", &none, &r.state, &none, String::new()),
         };
+        // In the order of the head.
+        let fields: [String; 15] = each!(row, r => [
+            entry.to_owned(),
+            r.kind.clone(),
+            r.mode.clone(),
+            time(r.at),
+            r.object.clone(),
+            r.customer.clone(),
+            r.dims.partner_id.clone(),
+            r.dims.coupon.clone(),
+            attributed_by.clone(),
+            r.reason.clone(),
+            status.clone(),
+            sale_type.clone(),
+            r.amount.to_string(),
+            commission,
+            r.currency.clone(),
+        ]);
         Self::from_fields(&fields)
     }
 

@@ -1,5 +1,7 @@
 //! A small random world: a workspace, people, clicks, coupons, payments in all shapes, refunds.
 
+mod random;
+
 use tributary_avro::{
     Body, ChargeFact, ClickFact, CommandFact, CustomerFact, CustomerRef, DiscountRef, DisputeFact, Fact,
     InvoiceFact, InvoicePaymentFact, LeadFact, Line, PaymentIntentFact, PromotionCodeFact, RefundFact,
@@ -8,28 +10,7 @@ use tributary_avro::{
 use tributary_domain::fact::Origin;
 use tributary_domain::tenant::Tenant;
 
-/// splitmix64: the same world for the same seed.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for i in (1..items.len()).rev() {
-            items.swap(i, self.below(i as u64 + 1) as usize);
-        }
-    }
-}
+pub use random::Random;
 
 pub const T0: i64 = 1_760_000_000_000;
 const HOUR: i64 = 3_600_000;

@@ -105,13 +105,9 @@ async fn run(query: Query) -> Result<(), ClientError> {
 
 // The own table is gone: there is another owner, or was.
 fn again(error: ClientError) -> ClientError {
-    match error {
+    match error.code() {
         // UNKNOWN_TABLE, TABLE_IS_DROPPED.
-        ClientError::Server(Error::BadResponse(text))
-            if text.contains("Code: 60.") || text.contains("Code: 218.") =>
-        {
-            ClientError::Server(Error::Custom(text))
-        }
-        error => error,
+        Some(60 | 218) => ClientError::Server(Error::Custom(error.to_string())),
+        _ => error,
     }
 }

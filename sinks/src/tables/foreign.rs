@@ -64,7 +64,7 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
         })?;
         if row.is_in_partition_key == 1 {
             // Another zone's months are not ours: a block would fall into two partitions.
-            if row.r#type != "DateTime64(3, 'UTC')" {
+            if row.r#type != Kind::Millis.type_name() {
                 return Err(ClientError::Table(format!(
                     "{}.{} is {}; a table is partitioned by the month of a DateTime64(3, 'UTC'), or not at all",
                     foreign.table, row.name, row.r#type

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use tributary_domain::ledger::table::time;
 
 use super::ledger::client;
 use crate::output;
 use crate::settings::Settings;
-use tributary_domain::ledger::table::time;
 
 #[derive(clickhouse::Row, serde::Deserialize, serde::Serialize)]
 struct Found {

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use tributary_domain::ledger::table::{self, HEAD, Line};
 
 use crate::output;
 use crate::settings::Settings;
-use tributary_domain::ledger::table::{self, HEAD, Line};
 
 const SQL: &str = "
 SELECT entry, kind, mode, formatDateTime(at, '%Y-%m-%dT%H:%i:%SZ', 'UTC') AS at_text, object, customer, partner_id, coupon,

@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, anyhow};
 use rdkafka::message::Message as _;
 use tributary_avro::{Fact, Topic};
 use tributary_domain::engine::{Engine, Verdict};
+use tributary_domain::ledger::table::Line;
 use tributary_domain::store::MemoryStore;
 use tributary_processors::kafka::log::{LogReader, Range};
 
 use super::ledger;
 use crate::settings::Settings;
 use crate::{output, roles};
-use tributary_domain::ledger::table::Line;
 
 #[derive(Default)]
 struct Counts {
