@@ -135,6 +135,9 @@ pub struct Line {
     /// Net of discounts and tax, minor units of the sale's currency; may be negative.
     #[serde(default)]
     pub amount: i64,
+    /// Stripe's line item (`il_...`), which credit notes name; empty if unknown.
+    #[serde(default)]
+    pub id: String,
 }
 
 /// A sale told by API (E7).
@@ -548,6 +551,117 @@ pub struct CommandFact {
     /// Why, as told.
     #[serde(default)]
     pub reason: String,
+    /// Key of the object whose commission it is, for leads, e.g. `lead:ext:user_1/sign up`; empty: names finds it.
+    #[serde(default)]
+    pub object: String,
+}
+
+/// A Stripe subscription (E8, E9, D3). Object key subscription:ID.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct SubscriptionFact {
+    /// Sub_...
+    pub subscription: String,
+    /// Stripe's status: trialing, active, `past_due`, paused, canceled, unpaid, incomplete, `incomplete_expired`.
+    pub status: String,
+    /// The customer as this statement names it.
+    pub customer: CustomerRef,
+    /// Click ID from metadata; empty if none.
+    #[serde(default)]
+    pub click_id: String,
+    /// Start, UTC milliseconds; 0 if not told.
+    #[serde(default)]
+    pub started_at: i64,
+    /// End of the trial, UTC milliseconds; null if it has none.
+    #[serde(default)]
+    pub trial_end: Option<i64>,
+    /// Start of the current period, UTC milliseconds; 0 if not told.
+    #[serde(default)]
+    pub period_start: i64,
+    /// End of the current period, UTC milliseconds; 0 if not told.
+    #[serde(default)]
+    pub period_end: i64,
+    /// End, UTC milliseconds; null while it goes on.
+    #[serde(default)]
+    pub ended_at: Option<i64>,
+    /// Why it ended, as Stripe's cancellation details say; empty if not told.
+    #[serde(default)]
+    pub cancel_reason: String,
+    /// ISO 4217, lower case.
+    #[serde(default)]
+    pub currency: String,
+    /// What one period costs before discounts and tax, minor units of currency.
+    #[serde(default)]
+    pub items: Vec<Line>,
+    /// Metadata that rules may read.
+    #[serde(default)]
+    pub metadata: Metadata,
+}
+
+/// A Stripe credit note: takes back a part of an invoice (G3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct CreditNoteFact {
+    /// Cn_...
+    pub credit_note: String,
+    /// In_...
+    pub invoice: String,
+    /// Issued or void.
+    pub status: String,
+    /// Minor units, with tax, credited after the invoice was paid; what was credited before never was in the sale.
+    pub amount: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// Refunds that paid it out, re_...; empty if it went to the balance or was paid elsewhere.
+    #[serde(default)]
+    pub refunds: Vec<String>,
+    /// Lines taken back: id is the invoice's line, amount net of tax; empty if not told.
+    #[serde(default)]
+    pub lines: Vec<Line>,
+    /// Stripe's reason; empty if none.
+    #[serde(default)]
+    pub reason: String,
+    /// UTC milliseconds.
+    #[serde(default)]
+    pub created: i64,
+}
+
+/// A customer given to a partner by hand (C1, C5). An empty partner takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct AssignmentFact {
+    /// The customer as this statement names it.
+    pub customer: CustomerRef,
+    /// Partner that earns from then on; empty: as the touches say.
+    pub partner_id: String,
+    /// Why, as told.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A period of an active subscription, a sale where the workspace tracks subscriptions by dates (E8). Object key period:ID/start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct PeriodFact {
+    /// Sub_...
+    pub subscription: String,
+    /// Start of the period, UTC milliseconds.
+    pub start: i64,
+    /// End of the period, UTC milliseconds; 0 if not told.
+    #[serde(default)]
+    pub end: i64,
+    /// The customer as this statement names it.
+    pub customer: CustomerRef,
+    /// Click ID from metadata; empty if none.
+    #[serde(default)]
+    pub click_id: String,
+    /// The subscription began with it.
+    #[serde(default)]
+    pub is_first: bool,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// What the period costs, minor units of currency.
+    #[serde(default)]
+    pub items: Vec<Line>,
+    /// Metadata that rules may read.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 /// One immutable statement: the journal from which the ledger is computed. Topic facts, key: workspace/mode. Told twice it is the same fact.
@@ -622,4 +736,16 @@ pub enum Body {
     /// A Stripe dispute (G5).
     #[serde(rename = "DisputeFact")]
     Dispute(Box<DisputeFact>),
+    /// A Stripe subscription (E8, E9, D3).
+    #[serde(rename = "SubscriptionFact")]
+    Subscription(Box<SubscriptionFact>),
+    /// A Stripe credit note (G3).
+    #[serde(rename = "CreditNoteFact")]
+    CreditNote(Box<CreditNoteFact>),
+    /// A customer given to a partner by hand (C1, C5).
+    #[serde(rename = "AssignmentFact")]
+    Assignment(Box<AssignmentFact>),
+    /// A period of a subscription (E8).
+    #[serde(rename = "PeriodFact")]
+    Period(Box<PeriodFact>),
 }

@@ -61,7 +61,7 @@ fn case_of(size: usize) -> MemoryStore {
     let mut store = MemoryStore::default();
     let mut engine = Engine::open(&store).unwrap();
     for config in rules::parse(PROGRAM).unwrap().configs(BASE) {
-        let Outcome::Facts(facts) = normalize::config(&config).unwrap() else {
+        let Outcome::Facts(facts) = normalize::config(&config, &MailKey::new("bench")).unwrap() else {
             continue;
         };
         for fact in facts {

@@ -60,6 +60,10 @@ pub fn object(body: &Body) -> String {
         Body::PaymentIntent(b) => format!("pi:{}", b.payment_intent),
         Body::Refund(b) => format!("re:{}", b.refund),
         Body::Dispute(b) => format!("dp:{}", b.dispute),
+        Body::Subscription(b) => format!("subscription:{}", b.subscription),
+        Body::Period(b) => format!("period:{}/{}", b.subscription, b.start),
+        Body::CreditNote(b) => format!("cn:{}", b.credit_note),
+        Body::Assignment(b) => format!("assignment:{}", customer_name(&b.customer)),
         Body::PromotionCode(b) => format!("promo:{}", b.promotion_code),
         Body::Rule(b) => format!("rule:{}/{}", b.kind, b.id),
         Body::Command(b) => format!(

@@ -101,7 +101,7 @@ impl Simulation {
             lines: 0,
         };
         for config in file.configs(at) {
-            let outcome = normalize::config(&config);
+            let outcome = normalize::config(&config, &simulation.mail);
             simulation.take(outcome)?;
         }
         simulation.settle()?;

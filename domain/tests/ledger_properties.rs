@@ -131,6 +131,7 @@ proptest! {
         for row in &run.log[emitted..] {
             restored.engine.emitted(&mut restored.store, row).unwrap();
         }
+        restored.engine.open_books(&mut restored.store).unwrap();
         restored.settle();
         prop_assert_eq!(&restored.log[run.log.len()..], &[], "restore emitted something");
         restored.feed(&facts[committed..], 3);
@@ -142,9 +143,14 @@ proptest! {
     #[test]
     fn money_adds_up(seed: u64) {
         let mut run = Run::default();
-        run.feed(&world(seed), 10);
+        let mut facts = world(seed);
+        // What is rejected stands on the conversion as earned, and nobody is owed it: a test of its own.
+        facts.retain(|fact| !matches!(&fact.body, Body::Command(command) if command.command == "reject"));
+        run.feed(&facts, 10);
         let net = run.net();
-        // What stands for a partner is what it earned less what was taken back, whatever was paid meanwhile.
+        // What stands for a partner is what it earned less what was taken back, whatever was paid meanwhile. Where several
+        // share a conversion, its row names the first of them only: then for all of them together.
+        let shared = net.values().any(|row| row.explanation().contains("\"shares\":"));
         let mut balances: BTreeMap<(String, String), i64> = BTreeMap::new();
         for row in net.values() {
             let (partner, currency, amount) = match row {
@@ -152,7 +158,12 @@ proptest! {
                 Row::Refund(r) => (&r.dims.partner_id, &r.currency, -r.commission),
                 Row::Commission(r) => (&r.dims.partner_id, &r.currency, -r.amount),
             };
-            *balances.entry((partner.clone(), currency.clone())).or_default() += amount;
+            // What was given by hand was earned by no conversion.
+            if row.object().starts_with("custom:") {
+                continue;
+            }
+            let partner = if shared { String::new() } else { partner.clone() };
+            *balances.entry((partner, currency.clone())).or_default() += amount;
         }
         for ((partner, currency), balance) in balances {
             prop_assert_eq!(balance, 0, "{} {}", partner, currency);
@@ -163,6 +174,7 @@ proptest! {
                 continue;
             }
             prop_assert_eq!(sale.lines.iter().map(|l| l.amount).sum::<i64>(), sale.amount);
+            prop_assert_eq!(sale.lines.iter().map(|l| l.commission).sum::<i64>(), sale.commission);
             let back: Vec<_> = net.values().filter_map(|r| match r {
                 Row::Refund(r) if r.conversion_id == sale.id => Some(r),
                 _ => None,
@@ -365,6 +377,7 @@ fn a_rejected_commission_is_worth_nothing() {
             currency: "usd".into(),
             payout_id: "po_1".into(),
             reason: "fraud".into(),
+            ..Default::default()
         };
         world::fact(at, "operator", Body::Command(Box::new(body)))
     };
@@ -579,6 +592,7 @@ fn a_linking_fact_after_the_payout_changes_nothing_paid() {
         currency: "usd".into(),
         payout_id: "po_1".into(),
         reason: String::new(),
+        ..Default::default()
     };
     facts.push(world::fact(T0 + 9_000, "operator", Body::Command(Box::new(pay))));
     let mut run = Run::default();
@@ -660,4 +674,49 @@ fn worlds_are_not_empty() {
     };
     let sum: usize = (0..50).map(entries).sum();
     assert!(sum > 300, "{sum}");
+}
+
+/// Three customers share a partner's cap on leads, told against the order of their time. An empty store must find again
+/// what each of them was given, not what the first one that it reads would take.
+#[test]
+fn a_shared_cap_is_restored_without_a_row() {
+    let rules = [
+        world::rule(T0, "workspace", "acme", None, r#"{"id":"acme"}"#),
+        world::rule(
+            T0,
+            "program",
+            "main",
+            None,
+            r#"{"id":"main","rewards":[{"id":"lead","event":"lead","amount":300,"cap":{"amount":500}}]}"#,
+        ),
+        world::rule(T0, "partner", "p1", None, r#"{"id":"p1","program":"main"}"#),
+        world::click("click00000000001", T0, "p1"),
+    ];
+    let leads = [3, 2, 1].map(|n| lead(T0 + n * 1000, &format!("user_{n}"), "", "click00000000001"));
+    let facts = [&rules[..], &leads[..]].concat();
+    let mut run = Run::default();
+    run.feed(&facts, 1);
+    let mut earned: Vec<(i64, i64)> = run
+        .net()
+        .values()
+        .filter_map(|row| match row {
+            Row::Commission(row) => Some((row.at - T0, row.amount)),
+            _ => None,
+        })
+        .collect();
+    earned.sort();
+    assert_eq!(earned, [(1000, 300), (2000, 200)], "the third has nothing left");
+    let mut restored = Run {
+        log: run.log.clone(),
+        ..Run::default()
+    };
+    for fact in &facts {
+        restored.engine.apply(&mut restored.store, fact.clone()).unwrap();
+    }
+    for row in &run.log {
+        restored.engine.emitted(&mut restored.store, row).unwrap();
+    }
+    restored.engine.open_books(&mut restored.store).unwrap();
+    restored.settle();
+    assert_eq!(restored.log[run.log.len()..], [], "restore emitted something");
 }

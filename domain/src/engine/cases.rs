@@ -222,6 +222,7 @@ fn absorb(
     object.facts.extend(absorbed.facts);
     object.emitted.extend(absorbed.emitted);
     object.retired.extend(absorbed.retired);
+    object.uses.extend(absorbed.uses);
     Ok(())
 }
 

@@ -41,10 +41,14 @@ pub fn keys(fact: &Fact) -> Keys {
         }
         Body::Refund(r) => objects(&[("re", &r.refund), ("ch", &r.charge), ("pi", &r.payment_intent)]),
         Body::Dispute(d) => objects(&[("dp", &d.dispute), ("ch", &d.charge), ("pi", &d.payment_intent)]),
-        Body::Sale(_) | Body::Lead(_) => keys.objects.push(object(&fact.body)),
+        Body::CreditNote(c) => objects(&[("cn", &c.credit_note), ("in", &c.invoice)]),
+        Body::Sale(_) | Body::Lead(_) | Body::Subscription(_) | Body::Period(_) => {
+            keys.objects.push(object(&fact.body))
+        }
         Body::Customer(c) if !c.click_id.is_empty() => {
             keys.objects.push(format!("lead:{}", object(&fact.body)))
         }
+        Body::Command(c) if !c.object.is_empty() => keys.objects.push(key_of_anchor(&c.object)),
         Body::Command(c) => keys.objects.push(sale_key(&c.names)),
         _ => {}
     }
@@ -88,7 +92,11 @@ fn people(body: &Body) -> (Option<&CustomerRef>, &str, &str) {
         Body::Invoice(b) => (Some(&b.customer), &b.subscription, &b.click_id),
         Body::Charge(b) => (Some(&b.customer), "", &b.click_id),
         Body::PaymentIntent(b) => (Some(&b.customer), "", &b.click_id),
-        Body::InvoicePayment(_)
+        Body::Subscription(b) => (Some(&b.customer), &b.subscription, &b.click_id),
+        Body::Period(b) => (Some(&b.customer), &b.subscription, &b.click_id),
+        Body::Assignment(b) => (Some(&b.customer), "", ""),
+        Body::CreditNote(_)
+        | Body::InvoicePayment(_)
         | Body::Refund(_)
         | Body::Dispute(_)
         | Body::Command(_)
@@ -104,7 +112,7 @@ pub fn key_of_anchor(anchor: &str) -> String {
         return format!("ch:{charge}");
     }
     let born = anchor.strip_prefix("lead:").filter(|rest| {
-        ["cs:", "sale:", "in:", "ch:", "pi:"]
+        ["cs:", "sale:", "in:", "ch:", "pi:", "subscription:", "period:"]
             .iter()
             .any(|kind| rest.starts_with(kind))
     });

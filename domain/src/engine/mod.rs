@@ -7,6 +7,7 @@
 //! All state is in the store; what the engine keeps besides (decoded rules, dirty marks) it can read again.
 //! Invariant: once nothing is dirty, the net ledger is a function of the set of facts applied.
 
+mod book;
 mod cases;
 mod cells;
 mod dirty;
@@ -19,12 +20,13 @@ use rustc_hash::FxHashMap;
 use tributary_avro::{Body, Fact};
 
 pub use crate::ledger::Row;
-use crate::rules::Rules;
+use crate::rules::{DayRates, GOOD_FOR, Rules};
 use crate::store::{Store, StoreError};
 use crate::tenant::Tenant;
 use cases::{Added, click_reference};
 use cells::Cells;
-use dirty::Dirty;
+use dirty::{Dirty, Marks};
+use settle::Emits;
 use state::{CASE, OBJECT, Table, Tables, decode, encoded, key, last_number};
 pub use state::{SCANNED, STATE_VERSION};
 
@@ -145,7 +147,14 @@ impl Engine {
                     cells: &mut self.cells,
                     tenant: number,
                 };
-                let left = settle::settle_case(&mut tables, tenant, rules, case, marks, &mut settled.rows)?;
+                let left = settle::settle_case(
+                    &mut tables,
+                    &mut self.dirty,
+                    (tenant, rules),
+                    case,
+                    marks,
+                    (Emits::Rows, &mut settled.rows),
+                )?;
                 if !left.is_empty() {
                     self.dirty.case(number, case).objects.extend(left);
                 }
@@ -161,6 +170,35 @@ impl Engine {
         settled.more = !self.dirty.is_empty();
         self.checkpoint(store)?;
         Ok(settled)
+    }
+
+    /// Restore: lets everything that is dirty take its part of limits that customers share, before the first of them is
+    /// compared with what stands: otherwise it would be given what others had taken before it.
+    pub fn open_books(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if !self.tenants.iter().any(|known| known.rules.has_shared_limits()) {
+            return Ok(());
+        }
+        while self.advance_sweeps(store, usize::MAX)? {}
+        let dirty: Vec<((u32, u64), Marks)> = self.dirty.cases.iter().map(|(k, v)| (*k, v.clone())).collect();
+        for ((number, case), marks) in dirty {
+            let (tenant, rules) = known(&self.tenants, number);
+            let mut tables = Tables {
+                store: &mut *store,
+                cells: &mut self.cells,
+                tenant: number,
+            };
+            let nothing = (Emits::Nothing, &mut Vec::new());
+            let left = settle::settle_case(
+                &mut tables,
+                &mut self.dirty,
+                (tenant, rules),
+                case,
+                marks,
+                nothing,
+            )?;
+            self.dirty.case(number, case).objects.extend(left);
+        }
+        self.checkpoint(store)
     }
 
     /// Writes down the records in hand and what is dirty. `settle` does so itself; whoever commits a store after
@@ -284,6 +322,12 @@ impl Engine {
                 .sweep(number, &format!("promo:{}", code.promotion_code)),
             Body::Rule(rule) => match rule.kind.as_str() {
                 "link" => {}
+                "fx" => {
+                    let day = serde_json::from_str(&rule.document).map_or(0, |d: DayRates| d.day());
+                    for day in day..=day + GOOD_FOR {
+                        self.dirty.sweep(number, &format!("fx:{day}"));
+                    }
+                }
                 "partner" => self.dirty.sweep(number, &format!("partner:{}", rule.id)),
                 "coupon" => {
                     self.dirty

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_avro::{Body, Op};
 
+use super::book::Book;
 use super::cases::{members, reference_key};
-use super::dirty::Marks;
+use super::dirty::{Dirty, Marks};
 use super::keys::coupon_refs;
 use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, hash};
 use crate::ledger::{Birth, CouponUse, Inputs, LeadKind, Row, Told, Touches, View, entries, resolve};
@@ -20,22 +21,37 @@ use crate::tenant::Tenant;
 
 /// Objects of one case that are settled at once: a transaction has a time limit.
 const MOST_OBJECTS: usize = 500;
+/// A limit may depend on another one, and that on none: what is taken stands after so many rounds at the latest.
+const MOST_ROUNDS: usize = 4;
+const DAY: i64 = 86_400_000;
 /// Kinds of entries in [`Table::Times`].
 const TRACKED_LEAD: u8 = b'l';
 const CUSTOMER_LEAD: u8 = b'm';
 const PAYMENT_LEAD: u8 = b'n';
+const COUPON_LEAD: u8 = b'o';
+const TRIAL_LEAD: u8 = b'p';
+const SUBSCRIPTION: u8 = b'u';
 const SALE: u8 = b's';
 const COUPON: u8 = b'k';
 
-/// Recomputes one case and appends the difference to `rows`. Gives the objects of a very large case that are
-/// left for the next time.
+/// Whether a settlement gives rows, or opens the books only: then its objects stay dirty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Emits {
+    /// The difference to what stands.
+    Rows,
+    /// Nothing.
+    Nothing,
+}
+
+/// Recomputes one case and appends the difference to `rows`. Gives the objects that are left for the next time: those
+/// of a very large case, or all if only the books were opened.
 pub(super) fn settle_case(
     tables: &mut Tables<'_>,
-    tenant: &Tenant,
-    rules: &Rules,
+    dirty: &mut Dirty,
+    (tenant, rules): (&Tenant, &Rules),
     number: u64,
     marks: Marks,
-    rows: &mut Vec<Row>,
+    (emits, rows): (Emits, &mut Vec<Row>),
 ) -> Result<BTreeSet<u64>, StoreError> {
     let mut left = BTreeSet::new();
     let Some(mut case) = tables.take_case(number)? else {
@@ -76,32 +92,60 @@ pub(super) fn settle_case(
     {
         refs.insert(format!("partner:{}", click.partner_id));
     }
-    for (settled, (object, (mut record, told, indexed))) in changed.into_iter().enumerate() {
-        if settled >= MOST_OBJECTS {
-            tables.put_object(object, record);
+    refs.extend(
+        view.assignments
+            .iter()
+            .map(|(_, partner)| format!("partner:{partner}")),
+    );
+    let mut changed: Vec<Settling> = changed
+        .into_iter()
+        .map(|(object, (record, told, changed))| Settling {
+            object,
+            record,
+            told,
+            changed,
+            candidates: Vec::new(),
+        })
+        .collect();
+    for later in changed.split_off(changed.len().min(MOST_OBJECTS)) {
+        tables.put_object(later.object, later.record);
+        left.insert(later.object);
+    }
+    // What one takes of a shared limit may leave less for another: until nobody takes anything else than before.
+    for _ in 0..MOST_ROUNDS {
+        let mut taken_otherwise = false;
+        for settling in &mut changed {
+            let inputs = Inputs {
+                tenant,
+                facts: &settling.record.facts,
+                told: &settling.told,
+                view: &view,
+                rules,
+            };
+            let mut book = Book::new(tables, dirty, number, settling.object);
+            settling.candidates = entries(&inputs, &mut book)?;
+            book.release(&settling.record.uses)?;
+            taken_otherwise |= book.changed;
+            settling.changed |= book.used != settling.record.uses;
+            settling.record.uses = book.used;
+        }
+        if !taken_otherwise {
+            break;
+        }
+    }
+    for settling in changed {
+        let Settling {
+            object,
+            mut record,
+            told,
+            changed,
+            candidates,
+        } = settling;
+        refs.extend(references(&told, &view, rules));
+        if emits == Emits::Nothing {
             left.insert(object);
-            continue;
-        }
-        let inputs = Inputs {
-            tenant,
-            facts: &record.facts,
-            told: &told,
-            view: &view,
-            rules,
-        };
-        let candidates = entries(&inputs);
-        let first_use = view.first_coupon.iter().flat_map(|used| &used.discounts);
-        for discount in told.payment.discounts.iter().chain(first_use) {
-            let text = rules.code_of(&discount.promotion_code);
-            refs.extend(coupon_refs(discount, text));
-            let texts = [discount.code.as_str(), &discount.coupon, text.unwrap_or_default()];
-            refs.extend(
-                rules
-                    .partners_of(&texts, &discount.promotion_code)
-                    .map(|p| format!("partner:{p}")),
-            );
-        }
-        if emit(&mut record, candidates, rows)? || indexed {
+            tables.put_object(object, record);
+        } else if emit(&mut record, candidates, rows)? || changed {
             tables.put_object(object, record);
         } else {
             tables.return_object(object, record);
@@ -121,6 +165,40 @@ pub(super) fn settle_case(
     Ok(left)
 }
 
+/// An object on its way through a settlement.
+struct Settling {
+    object: u64,
+    record: Object,
+    told: Told,
+    /// The record must be written.
+    changed: bool,
+    candidates: Vec<Row>,
+}
+
+/// References under which rules that decide about an object find its case.
+fn references(told: &Told, view: &View, rules: &Rules) -> BTreeSet<String> {
+    let mut refs = BTreeSet::new();
+    if let Ok(sale) = &told.payment.sale
+        && rules
+            .workspace(sale.at)
+            .is_none_or(|w| w.currency != sale.currency)
+    {
+        refs.insert(format!("fx:{}", sale.at.div_euclid(DAY)));
+    }
+    let first_use = view.first_coupon.iter().flat_map(|used| &used.discounts);
+    for discount in told.payment.discounts.iter().chain(first_use) {
+        let text = rules.code_of(&discount.promotion_code);
+        refs.extend(coupon_refs(discount, text));
+        let texts = [discount.code.as_str(), &discount.coupon, text.unwrap_or_default()];
+        refs.extend(
+            rules
+                .partners_of(&texts, &discount.promotion_code)
+                .map(|p| format!("partner:{p}")),
+        );
+    }
+    refs
+}
+
 /// Rewrites the entries of one object in the index by time.
 fn index(
     tables: &mut Tables<'_>,
@@ -134,12 +212,15 @@ fn index(
             LeadKind::Tracked => TRACKED_LEAD,
             LeadKind::Customer => CUSTOMER_LEAD,
             LeadKind::Payment => PAYMENT_LEAD,
+            LeadKind::Coupon => COUPON_LEAD,
+            LeadKind::Trial => TRIAL_LEAD,
         };
         let birth = Birth {
             at: lead.at,
             anchor: lead.anchor.clone(),
             event: lead.event(),
             clicks: lead.clicks.clone(),
+            is_trial: lead.kind == LeadKind::Trial,
         };
         wanted.push((time_key(number, kind, lead.at, &birth.anchor), encode(&birth)?));
     }
@@ -150,6 +231,7 @@ fn index(
             anchor: sale.anchor.clone(),
             event: String::new(),
             clicks: payment.clicks.clone(),
+            is_trial: false,
         };
         wanted.push((time_key(number, SALE, sale.at, &sale.anchor), encode(&birth)?));
         if !payment.discounts.is_empty() {
@@ -160,6 +242,13 @@ fn index(
             };
             wanted.push((time_key(number, COUPON, sale.at, &sale.anchor), encode(&used)?));
         }
+    }
+    if let Some(subscription) = &told.subscription {
+        let span = &subscription.span;
+        wanted.push((
+            time_key(number, SUBSCRIPTION, span.start, &span.anchor),
+            encode(span)?,
+        ));
     }
     for old in record
         .times
@@ -219,16 +308,30 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         .into_iter()
         .filter(|l| events.insert(l.event.clone()))
         .collect();
-    let mut kind = LeadKind::Tracked;
-    for (table, born) in [
-        (CUSTOMER_LEAD, LeadKind::Customer),
-        (PAYMENT_LEAD, LeadKind::Payment),
-    ] {
+    for born in [CUSTOMER_LEAD, PAYMENT_LEAD] {
         if leads.is_empty() {
-            leads = births(tables, (number, case), table, 1)?;
-            kind = born;
+            leads = births(tables, (number, case), born, 1)?;
         }
     }
+    let first_sale = births(tables, (number, case), SALE, 1)?.pop();
+    if leads.is_empty() {
+        // Rule D2: only who comes with a coupon is a lead by it, not who uses one later.
+        let by_coupon = births(tables, (number, case), COUPON_LEAD, 1)?.into_iter();
+        let of_first = |lead: &Birth| {
+            let payment = lead.anchor.strip_prefix("lead:");
+            first_sale
+                .as_ref()
+                .is_some_and(|sale| payment == Some(sale.anchor.as_str()))
+        };
+        leads = by_coupon.filter(of_first).collect();
+    }
+    let trial = births(tables, (number, case), TRIAL_LEAD, 1)?.into_iter();
+    leads.extend(
+        trial
+            .filter(|trial| leads.iter().all(|l| l.event != trial.event))
+            .collect::<Vec<_>>(),
+    );
+    leads.sort();
     let mut prefix = number.to_be_bytes().to_vec();
     prefix.push(COUPON);
     let mut first_coupon = None;
@@ -243,12 +346,36 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
             break;
         }
     }
+    let mut prefix = number.to_be_bytes().to_vec();
+    prefix.push(SUBSCRIPTION);
+    let mut subscriptions = Vec::new();
+    for (_, value) in case.times.scan(tables, Table::Times, &prefix, usize::MAX)? {
+        subscriptions.push(decode(&value)?);
+    }
+    let mut assignments: Vec<_> = case
+        .facts
+        .iter()
+        .filter_map(|fact| match &fact.body {
+            Body::Assignment(assignment) => Some((fact.at, &fact.source, &fact.id, &assignment.partner_id)),
+            _ => None,
+        })
+        .collect();
+    assignments.sort();
+    let assignments = assignments
+        .into_iter()
+        .map(|(at, _, _, partner)| (at, partner.clone()));
     Ok(View {
+        assignments: assignments.collect(),
+        subscriptions,
         customer: customer(case),
+        mails: case
+            .keys
+            .iter()
+            .filter_map(|key| Some(key.strip_prefix("mail:")?.to_owned()))
+            .collect(),
         touches,
-        lead_kind: (!leads.is_empty()).then_some(kind as u8),
         leads,
-        first_sale: births(tables, (number, case), SALE, 1)?.pop(),
+        first_sale,
         first_coupon,
     })
 }
@@ -340,6 +467,7 @@ impl Needs {
         match body {
             Body::Refund(_)
             | Body::Dispute(_)
+            | Body::CreditNote(_)
             | Body::Charge(_)
             | Body::PaymentIntent(_)
             | Body::InvoicePayment(_)

@@ -18,10 +18,15 @@ use crate::ledger::Row;
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 4;
+pub const STATE_VERSION: u32 = 5;
 
 /// Tables that are scanned for every settlement of a large case, by the first byte of the key.
-pub const SCANNED: &[u8] = &[Table::Members as u8, Table::Times as u8, Table::Refs as u8];
+pub const SCANNED: &[u8] = &[
+    Table::Members as u8,
+    Table::Times as u8,
+    Table::Refs as u8,
+    Table::Books as u8,
+];
 
 /// Tables, by the first byte of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub enum Table {
     Times = b'T',
     /// Reference to the cases that read it.
     Refs = b'X',
+    /// What leads and sales take of shared limits, by limit and time.
+    Books = b'B',
     /// Clicks by ID, with the cases that name them.
     Clicks = b'L',
     /// Rule and promotion code facts.
@@ -63,6 +70,8 @@ pub struct Object {
     pub retired: Vec<(String, i64)>,
     /// Its keys in [`Table::Times`].
     pub times: Vec<Vec<u8>>,
+    /// Its keys in [`Table::Books`].
+    pub uses: Vec<Vec<u8>>,
 }
 
 /// An entry as it stands in the ledger.

@@ -6,11 +6,14 @@
 use serde::Serialize;
 use tributary_avro::{ClickFact, DiscountRef};
 
+use super::shares;
 use super::view::{Birth, View};
 use crate::rules::{Coupon, CouponPrecedence, Model, Program, Rules};
 
 const AFTER_THE_LEAD: &str = "after_the_lead";
 const AFTER_THE_SALE: &str = "after_the_sale";
+/// Verdict of the touches that decided.
+pub const CHOSEN: &str = "chosen";
 const DAY: i64 = 86_400_000;
 /// Rule C2: clocks differ.
 const NAMED_TOLERANCE: i64 = 300_000;
@@ -22,6 +25,8 @@ pub enum By {
     Click,
     /// A coupon.
     Coupon,
+    /// Somebody, by hand.
+    Assignment,
     /// Nothing: the entry is unattributed.
     Nothing,
 }
@@ -32,6 +37,7 @@ impl By {
         match self {
             By::Click => "click",
             By::Coupon => "coupon",
+            By::Assignment => "assignment",
             By::Nothing => "none",
         }
     }
@@ -54,8 +60,23 @@ pub struct Decision {
     pub reason: &'static str,
     /// The rule that decided.
     pub rule: &'static str,
+    /// Who shares in it: one, unless the model shares between several clicks. The first is the one above.
+    pub credits: Vec<Credit>,
     /// Every touch considered.
     pub touches: Vec<Considered>,
+}
+
+/// A partner's share of one lead or sale (rule C3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Credit {
+    /// Partner that earns; empty if a link without partner brought its part.
+    pub partner: String,
+    /// Program by which it earns.
+    pub program: String,
+    /// Its latest click, if clicks decided.
+    pub click: Option<ClickFact>,
+    /// Part of the sum of all weights.
+    pub weight: u64,
 }
 
 /// A touch and what became of it.
@@ -103,7 +124,10 @@ struct CouponTouch {
 /// Decides for one lead or sale.
 pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decision {
     let mut touches = Vec::new();
-    let (click, program) = choose_click(claimant, view, rules, &mut touches);
+    let clicks = choose_clicks(claimant, view, rules, &mut touches);
+    let (click, program) = clicks
+        .first()
+        .map_or((None, None), |first| (Some(first.click), first.program));
     let (coupon, unknown) = choose_coupon(claimant, view, rules, &mut touches);
     let coupon_program = coupon
         .as_ref()
@@ -142,6 +166,7 @@ pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decisio
         coupon: String::new(),
         reason: "",
         rule,
+        credits: Vec::new(),
         touches,
     };
     if let Some(coupon) = coupon {
@@ -156,26 +181,78 @@ pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decisio
         decision.partner = click.partner_id.clone();
         // The program that the click names, even if it is not there any more: another one's rewards are not owed.
         decision.program = program.map_or_else(|| click.program_id.clone(), |p| p.id.clone());
+        decision.credits = credits(&clicks);
     } else {
         decision.reason = why_nothing(claimant, view, unknown, &decision.touches);
     }
-    let chosen = match decision.by {
-        By::Click => decision.click.as_ref().map(|c| c.click_id.as_str()),
-        By::Coupon => Some(decision.coupon.as_str()),
-        By::Nothing => None,
-    };
+    // Rule C5: what was decided by hand beats both.
+    if let Some(partner) = view.assigned(claimant.at) {
+        let program = program_of_partner(partner, claimant.at, rules);
+        decision.by = By::Assignment;
+        decision.rule = "C5 assignment";
+        decision.partner = partner.to_owned();
+        decision.program = program.map(|p| p.id.clone()).unwrap_or_default();
+        decision.click = decision.click.filter(|c| c.partner_id == partner);
+        decision.coupon.clear();
+        decision.reason = "";
+        decision.credits.clear();
+        let latest = view
+            .assignments
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= claimant.at);
+        decision.touches.push(Considered {
+            kind: By::Assignment.text(),
+            id: partner.to_owned(),
+            at: latest.map_or(0, |(from, _)| *from),
+            partner: partner.to_owned(),
+            verdict: CHOSEN,
+        });
+    }
+    if matches!(decision.by, By::Coupon | By::Assignment) {
+        decision.credits.push(Credit {
+            partner: decision.partner.clone(),
+            program: decision.program.clone(),
+            click: decision.click.clone(),
+            weight: 1,
+        });
+    }
+    let by = decision.by.text();
     for touch in &mut decision.touches {
-        if touch.verdict == "chosen" && Some(touch.id.as_str()) != chosen {
+        if touch.verdict == CHOSEN && touch.kind != by {
             touch.verdict = "lost_by_precedence";
         }
     }
     decision
 }
 
+/// The shares of several clicks by partner and program, the largest first; of equal ones, the latest.
+fn credits(clicks: &[Counting<'_, '_>]) -> Vec<Credit> {
+    let mut credits: Vec<Credit> = Vec::new();
+    for counting in clicks {
+        let click = counting.click;
+        let program = counting.program.map_or(&click.program_id, |program| &program.id);
+        let same = |credit: &&mut Credit| credit.partner == click.partner_id && credit.program == *program;
+        match credits.iter_mut().find(same) {
+            Some(credit) => credit.weight = credit.weight.saturating_add(counting.weight),
+            None => credits.push(Credit {
+                partner: click.partner_id.clone(),
+                program: program.clone(),
+                click: Some(click.clone()),
+                weight: counting.weight,
+            }),
+        }
+    }
+    credits
+}
+
 fn click_rule(program: Option<&Program>) -> &'static str {
     match program.map_or(Model::LastClick, |p| p.model) {
         Model::LastClick => "C3 last_click",
         Model::FirstClick => "C3 first_click",
+        Model::Linear => "C3 linear",
+        Model::PositionBased => "C3 position_based",
+        Model::TimeDecay => "C3 time_decay",
     }
 }
 
@@ -183,20 +260,29 @@ fn program_of_partner<'a>(partner: &str, at: i64, rules: &'a Rules) -> Option<&'
     rules.program(&rules.partner(partner, at)?.program, at)
 }
 
-/// Rules C2, C3, C4: the clicks of the case that count, and the one that the model chooses.
-fn choose_click<'a, 'r>(
+/// A click that counts.
+struct Counting<'v, 'r> {
+    click: &'v ClickFact,
+    program: Option<&'r Program>,
+    weight: u64,
+}
+
+/// Rules C2, C3, C4: the clicks of the case that count, and of these the ones that the model chooses: the one with the
+/// largest share first, of equal ones the latest.
+fn choose_clicks<'v, 'r>(
     claimant: &Claimant<'_>,
-    view: &'a View,
+    view: &'v View,
     rules: &'r Rules,
     touches: &mut Vec<Considered>,
-) -> (Option<&'a ClickFact>, Option<&'r Program>) {
+) -> Vec<Counting<'v, 'r>> {
     let own = Birth {
         at: claimant.at,
         anchor: String::new(),
         event: String::new(),
         clicks: claimant.clicks.to_vec(),
+        is_trial: false,
     };
-    let mut counting: Vec<(usize, &ClickFact, Option<&Program>)> = Vec::new();
+    let mut counting: Vec<(usize, Counting<'v, 'r>)> = Vec::new();
     for click in &view.touches.clicks {
         let program = rules.program(&click.program_id, claimant.at);
         let sticky = program.is_none_or(|p| p.sticky);
@@ -217,7 +303,15 @@ fn choose_click<'a, 'r>(
         } else if anchor.at.saturating_sub(click.clicked_at) > window {
             "outside_window"
         } else {
-            counting.push((touches.len(), click, program));
+            let weight = 0;
+            counting.push((
+                touches.len(),
+                Counting {
+                    click,
+                    program,
+                    weight,
+                },
+            ));
             "lost_by_model"
         };
         touches.push(Considered {
@@ -239,19 +333,22 @@ fn choose_click<'a, 'r>(
     }
     let model = counting
         .last()
-        .and_then(|(_, _, program)| *program)
+        .and_then(|(_, last)| last.program)
         .map_or(Model::LastClick, |p| p.model);
-    let chosen = match model {
-        Model::LastClick => counting.last(),
-        Model::FirstClick => counting.first(),
-    };
-    let Some((index, click, program)) = chosen else {
-        return (None, None);
-    };
-    if let Some(touch) = touches.get_mut(*index) {
-        touch.verdict = "chosen";
+    let times: Vec<i64> = counting.iter().map(|(_, c)| c.click.clicked_at).collect();
+    for ((_, counting), weight) in counting.iter_mut().zip(shares::weights(model, &times)) {
+        counting.weight = weight;
     }
-    (Some(click), *program)
+    counting.retain(|(_, counting)| counting.weight > 0);
+    for (index, _) in &counting {
+        if let Some(touch) = touches.get_mut(*index) {
+            touch.verdict = CHOSEN;
+        }
+    }
+    let mut chosen: Vec<Counting<'v, 'r>> = counting.into_iter().map(|(_, counting)| counting).collect();
+    chosen.reverse();
+    chosen.sort_by_key(|counting| std::cmp::Reverse(counting.weight));
+    chosen
 }
 
 /// Whether a click came before a lead or sale: to the whole second, or up to five minutes later if named.
@@ -293,7 +390,7 @@ fn choose_coupon(
                     id: coupon.code.clone(),
                     at: claimant.at,
                     partner: coupon.partner.clone(),
-                    verdict: "chosen",
+                    verdict: CHOSEN,
                 });
                 chosen = Some(CouponTouch {
                     code: coupon.code.clone(),
@@ -319,7 +416,7 @@ fn choose_coupon(
             id: coupon.code.clone(),
             at: first.at,
             partner: coupon.partner.clone(),
-            verdict: "chosen",
+            verdict: CHOSEN,
         });
         chosen = Some(CouponTouch {
             code: coupon.code.clone(),

@@ -1,10 +1,19 @@
-//! What a lead or sale earns (rules F1 to F5, F7): the reward of each line, rounding, and the sum.
+//! What a lead or sale earns (rules F1 to F5, F7): the reward of each line, its limits, rounding, and the sum.
+//!
+//! ```text
+//! line ─► reward (F1, F2) ─► modifier (F1a) ─► duration, charges (F4) ─► rounding (F5) ─► share (C3) ─► cap (F4)
+//! ```
 
 use serde::Serialize;
-use tributary_avro::Line;
+use tributary_avro::{Line, Metadata};
 
+use super::books::{Books, Use};
 use super::money;
-use crate::rules::{Partner, PartnerStatus, Program, Reward, RewardEvent, Rules};
+use crate::rules::{
+    Attribute, Cap, Matching, Modifier, Partner, PartnerStatus, Percent, Program, Reward, RewardEvent, Rules,
+    Value,
+};
+use crate::store::StoreError;
 
 /// More units than this are a mistake or an attack.
 const MOST_UNITS: i64 = 1_000_000;
@@ -34,129 +43,472 @@ pub struct Earned {
     pub reason: &'static str,
 }
 
+impl Earned {
+    fn nothing(reason: &'static str) -> Self {
+        Self {
+            reason,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the total, and divides it over the lines in proportion to what they earned.
+    fn become_total(&mut self, total: i64) {
+        if total == self.total {
+            return;
+        }
+        let exact: Vec<i64> = self.lines.iter().map(|l| l.commission).collect();
+        let parts = money::allocate(total, &exact).unwrap_or_else(|| vec![0; exact.len()]);
+        for (line, part) in self.lines.iter_mut().zip(parts) {
+            line.commission = part;
+        }
+        self.total = total;
+    }
+}
+
+/// What is known of a lead or sale when its reward is asked for.
+pub struct Circumstances<'a> {
+    /// Event time, UTC milliseconds.
+    pub at: i64,
+    /// Key of the object that the entry is about: orders uses of one limit at one time.
+    pub anchor: &'a str,
+    /// Country of the click; empty if unknown.
+    pub country: &'a str,
+    /// tracked or trial; empty if there is no lead.
+    pub source: &'static str,
+    /// First lead, else first sale, UTC milliseconds.
+    pub signup: Option<i64>,
+    /// The customer's first sale, UTC milliseconds.
+    pub first_sale: Option<i64>,
+    /// It is the customer's first sale.
+    pub is_first: bool,
+    /// Start of the sale's subscription, UTC milliseconds.
+    pub subscription_start: Option<i64>,
+    /// Amount of the whole sale, minor units; None for a lead.
+    pub amount: Option<i64>,
+    /// Metadata of the sale.
+    pub sale_metadata: &'a Metadata,
+    /// Metadata of the lead.
+    pub lead_metadata: &'a Metadata,
+}
+
+/// Who would earn.
+#[derive(Clone, Copy)]
+pub struct Earner<'a> {
+    /// Partner; not empty.
+    pub partner: &'a str,
+    /// Program.
+    pub program: &'a str,
+    /// Rules of the workspace.
+    pub rules: &'a Rules,
+}
+
 /// Rewards in force for a partner (rule F1): its own, then its group's, then the program's.
 struct Rewards<'a> {
     levels: [&'a [Reward]; 3],
     event: RewardEvent,
+    partner: &'a Partner,
+}
+
+/// What a line earns by: a reward, as a modifier may change it.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    reward: &'a Reward,
+    /// Index of the modifier that won.
+    modifier: Option<usize>,
+    percent: Option<Percent>,
+    amount: Option<i64>,
+    max_months: Option<u32>,
 }
 
 impl<'a> Rewards<'a> {
+    /// The rewards of a partner, or why it earns nothing.
+    fn of(earner: Earner<'a>, event: RewardEvent, at: i64) -> Result<Self, &'static str> {
+        let partner: &Partner = earner
+            .rules
+            .partner(earner.partner, at)
+            .ok_or("unknown_partner")?;
+        match partner.status {
+            PartnerStatus::Approved | PartnerStatus::Archived | PartnerStatus::Invited => {}
+            PartnerStatus::Banned => return Err("partner_banned"),
+            PartnerStatus::Pending | PartnerStatus::Rejected => return Err("partner_not_approved"),
+        }
+        let program: Option<&Program> = earner.rules.program(earner.program, at);
+        let of_program: &[Reward] = program.map_or(&[], |p| &p.rewards);
+        let group = program.and_then(|p| p.groups.iter().find(|g| g.id == partner.group));
+        let of_group: &[Reward] = group.map_or(&[], |g| &g.rewards);
+        Ok(Rewards {
+            levels: [&partner.rewards, of_group, of_program],
+            event,
+            partner,
+        })
+    }
+
     fn all(&self) -> impl Iterator<Item = &'a Reward> {
+        let event = self.event;
         self.levels
             .into_iter()
             .flatten()
-            .filter(|r| r.event == self.event)
+            .filter(move |r| r.event == event)
     }
 
     /// Rule F2: at each level first a reward that names the product, then one for every product.
     fn fitting(&self, product: &str) -> Option<&'a Reward> {
-        self.levels.iter().find_map(|level| {
+        self.levels.into_iter().find_map(|level| {
             let of_event = || level.iter().filter(|r| r.event == self.event);
             let named = of_event().find(|r| r.products.iter().any(|p| p == product));
             named.or_else(|| of_event().find(|r| r.products.is_empty()))
         })
     }
-}
 
-/// The rewards of a partner, or why it earns nothing.
-fn rewards<'a>(
-    partner: &str,
-    program: &str,
-    event: RewardEvent,
-    at: i64,
-    rules: &'a Rules,
-) -> Result<Rewards<'a>, &'static str> {
-    let partner: &Partner = rules.partner(partner, at).ok_or("unknown_partner")?;
-    match partner.status {
-        PartnerStatus::Approved | PartnerStatus::Archived | PartnerStatus::Invited => {}
-        PartnerStatus::Banned => return Err("partner_banned"),
-        PartnerStatus::Pending | PartnerStatus::Rejected => return Err("partner_not_approved"),
-    }
-    let program: Option<&Program> = rules.program(program, at);
-    let of_program: &[Reward] = program.map_or(&[], |p| &p.rewards);
-    let group = program.and_then(|p| p.groups.iter().find(|g| g.id == partner.group));
-    let of_group: &[Reward] = group.map_or(&[], |g| &g.rewards);
-    Ok(Rewards {
-        levels: [&partner.rewards, of_group, of_program],
-        event,
-    })
-}
-
-/// What a sale of these lines earns.
-pub fn of_sale(partner: &str, program: &str, at: i64, lines: &[Line], rules: &Rules) -> Earned {
-    let rewards = match rewards(partner, program, RewardEvent::Sale, at, rules) {
-        Ok(rewards) => rewards,
-        Err(reason) => {
-            return Earned {
-                reason,
-                ..Earned::default()
-            };
-        }
-    };
-    // Rule F5: line by line if a reward in force names products, otherwise once on the total.
-    let by_line = rewards.all().any(|r| !r.products.is_empty());
-    let mut paid_once: Vec<&str> = Vec::new();
-    let mut earned = Earned::default();
-    for line in lines {
-        let reward = rewards.fitting(&line.product);
-        let (commission, how) = match reward {
-            None => (0, "no reward fits".to_owned()),
-            Some(Reward {
-                percent: Some(percent),
-                ..
-            }) => (
-                money::scale(line.amount, percent.0, 10_000),
-                format!("{} × {percent} %", line.amount),
-            ),
-            Some(Reward {
-                amount: Some(amount),
-                per_unit: true,
-                ..
-            }) => {
-                // Negative lines earn negatively (rule F5), also by the unit.
-                let units = if line.amount < 0 {
-                    -units(line.quantity)
-                } else {
-                    units(line.quantity)
-                };
-                (amount.saturating_mul(units), format!("{amount} × {units} units"))
-            }
-            Some(Reward {
-                id,
-                amount: Some(amount),
-                ..
-            }) if !paid_once.contains(&id.as_str()) => {
-                paid_once.push(id);
-                (*amount, format!("{amount} flat, once per sale"))
-            }
-            Some(Reward { .. }) => (0, "flat amount is paid once per sale".to_owned()),
+    /// Rule F1a: of the modifiers that match, the one that earns most for this line; of equal ones the first. If none
+    /// matches, the reward as it stands.
+    fn terms(&self, line: &Line, of: &Circumstances<'_>) -> Option<Terms<'a>> {
+        let reward = self.fitting(&line.product)?;
+        let base = Terms {
+            reward,
+            modifier: None,
+            percent: reward.percent,
+            amount: reward.amount,
+            max_months: reward.max_months,
         };
-        let reward = reward.map(|r| r.id.clone()).unwrap_or_default();
+        let mut best: Option<Terms<'a>> = None;
+        for (index, modifier) in reward.modifiers.iter().enumerate() {
+            if !self.matches(modifier, line, of) {
+                continue;
+            }
+            let is_base = modifier.percent.is_none() && modifier.amount.is_none();
+            let (percent, amount) = if is_base {
+                (base.percent, base.amount)
+            } else {
+                (modifier.percent, modifier.amount)
+            };
+            let terms = Terms {
+                reward,
+                modifier: Some(index),
+                percent,
+                amount,
+                max_months: modifier.max_months.or(base.max_months),
+            };
+            if best.is_none_or(|best| terms.alone(line) > best.alone(line)) {
+                best = Some(terms);
+            }
+        }
+        best.or(Some(base))
+    }
+
+    fn matches(&self, modifier: &Modifier, line: &Line, of: &Circumstances<'_>) -> bool {
+        let mut answers = modifier
+            .conditions
+            .iter()
+            .map(|condition| condition.holds(self.value(&condition.attribute, line, of)));
+        match modifier.matching {
+            Matching::And => answers.all(|holds| holds),
+            Matching::Or => answers.any(|holds| holds),
+        }
+    }
+
+    fn value<'v>(&'v self, attribute: &Attribute, line: &'v Line, of: &'v Circumstances<'_>) -> Value<'v> {
+        let text = |text: &'v str| {
+            if text.is_empty() {
+                Value::Unknown
+            } else {
+                Value::Text(text)
+            }
+        };
+        let time = |time: Option<i64>| time.map_or(Value::Unknown, Value::Time);
+        let number = |number: Option<i64>| number.map_or(Value::Unknown, Value::Number);
+        let metadata = |value: Option<&'v String>| value.map_or(Value::Unknown, |v| Value::Metadata(v));
+        match attribute {
+            Attribute::CustomerCountry => text(of.country),
+            Attribute::CustomerSource => text(of.source),
+            Attribute::SubscriptionDurationMonths => {
+                number(of.subscription_start.map(|start| full_months(start, of.at)))
+            }
+            Attribute::SubscriptionStartDate => time(of.subscription_start),
+            Attribute::SignupDate => time(of.signup),
+            Attribute::PartnerCountry => text(&self.partner.country),
+            Attribute::SaleProductId => text(&line.product),
+            Attribute::SaleAmount => number(of.amount),
+            Attribute::SaleType if of.amount.is_none() => Value::Unknown,
+            Attribute::SaleType => Value::Text(if of.is_first { "new" } else { "recurring" }),
+            Attribute::SaleMetadata(name) => metadata(of.sale_metadata.get(name)),
+            Attribute::LeadMetadata(name) => metadata(of.lead_metadata.get(name)),
+        }
+    }
+}
+
+impl Terms<'_> {
+    /// What the line would earn alone, minor units.
+    fn alone(&self, line: &Line) -> i64 {
+        match (self.percent, self.amount) {
+            (Some(percent), _) => money::scale(line.amount, percent.0, 10_000),
+            (None, Some(amount)) if self.reward.per_unit => amount.saturating_mul(signed_units(line)),
+            (None, amount) => amount.unwrap_or_default(),
+        }
+    }
+
+    fn names_products(&self) -> bool {
+        let asks = |modifier: &Modifier| {
+            let mut attributes = modifier.conditions.iter().map(|c| &c.attribute);
+            attributes.any(|attribute| *attribute == Attribute::SaleProductId)
+        };
+        !self.reward.products.is_empty() || self.reward.modifiers.iter().any(asks)
+    }
+
+    /// Flat amounts are paid once per sale by these.
+    fn key(&self) -> (&str, Option<usize>) {
+        (&self.reward.id, self.modifier)
+    }
+}
+
+/// What a sale of these lines earns for one partner, before shares and caps.
+fn of_lines(
+    rewards: &Rewards<'_>,
+    earner: Earner<'_>,
+    lines: &[Line],
+    of: &Circumstances<'_>,
+    books: &mut dyn Books,
+) -> Result<Earned, StoreError> {
+    let all: Vec<Option<Terms<'_>>> = lines.iter().map(|line| rewards.terms(line, of)).collect();
+    let mut over: Vec<&str> = Vec::new();
+    let mut counted: Vec<&str> = Vec::new();
+    for terms in all
+        .iter()
+        .flatten()
+        .filter(|terms| in_duration(terms.max_months, of))
+    {
+        let Reward { id, max_charges, .. } = terms.reward;
+        let Some(most) = max_charges else { continue };
+        if !counted.contains(&id.as_str()) {
+            counted.push(id);
+            let scope = format!("charges/{id}/{}", earner.partner);
+            let fits = books.allot(Use {
+                scope,
+                at: of.at,
+                anchor: of.anchor,
+                wanted: 1,
+                limit: i64::from(*most),
+                across_customers: false,
+            })?;
+            if fits == 0 {
+                over.push(id);
+            }
+        }
+    }
+    let mut paid_once: Vec<(&str, Option<usize>)> = Vec::new();
+    let mut earned = Earned::default();
+    for (line, terms) in lines.iter().zip(&all) {
+        let (commission, how) = match terms {
+            None => (0, "no reward fits".to_owned()),
+            Some(terms) if !in_duration(terms.max_months, of) => {
+                let months = terms.max_months.unwrap_or_default();
+                (0, format!("earned for {months} months after the first sale only"))
+            }
+            Some(terms) if over.contains(&terms.reward.id.as_str()) => {
+                let most = terms.reward.max_charges.unwrap_or_default();
+                (0, format!("earned for {most} sales of a customer only"))
+            }
+            Some(terms) => {
+                let mut how = match (terms.percent, terms.amount) {
+                    (Some(percent), _) => format!("{} × {percent} %", line.amount),
+                    (None, Some(amount)) if terms.reward.per_unit => {
+                        format!("{amount} × {} units", signed_units(line))
+                    }
+                    (None, amount) => format!("{} flat, once per sale", amount.unwrap_or_default()),
+                };
+                if let Some(index) = terms.modifier {
+                    how = format!("{how}, by modifier {}", index + 1);
+                }
+                let is_flat = terms.percent.is_none() && !terms.reward.per_unit;
+                if is_flat && paid_once.contains(&terms.key()) {
+                    (0, "flat amount is paid once per sale".to_owned())
+                } else {
+                    paid_once.push(terms.key());
+                    (terms.alone(line), how)
+                }
+            }
+        };
         earned.lines.push(EarnedLine {
             amount: line.amount,
             commission,
-            reward,
+            reward: terms.map(|t| t.reward.id.clone()).unwrap_or_default(),
             how,
         });
     }
-    earned.total = earned
-        .lines
-        .iter()
-        .fold(0, |sum: i64, l| sum.saturating_add(l.commission));
-    if let (false, Some(percent)) = (by_line, rewards.fitting("").and_then(|r| r.percent)) {
+    earned.total = sum(&earned.lines);
+    // Rule F5: line by line if a reward in force names products, otherwise once on the total.
+    let by_line =
+        rewards.all().any(|r| !r.products.is_empty()) || all.iter().flatten().any(Terms::names_products);
+    let earns = earned.lines.iter().any(|l| l.commission != 0);
+    if let Some(percent) = one_percent(&all).filter(|_| earns && !by_line) {
         let whole = lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.amount));
-        earned.total = money::scale(whole, percent.0, 10_000);
-        let exact: Vec<i64> = earned.lines.iter().map(|l| l.amount).collect();
-        if let Some(parts) = money::allocate(earned.total, &exact) {
+        let amounts: Vec<i64> = lines.iter().map(|l| l.amount).collect();
+        let total = money::scale(whole, percent.0, 10_000);
+        if let Some(parts) = money::allocate(total, &amounts) {
             for (line, part) in earned.lines.iter_mut().zip(parts) {
                 line.commission = part;
             }
         }
+        earned.total = total;
     }
     if earned.lines.iter().all(|l| l.reward.is_empty()) {
         earned.reason = "no_reward";
     }
-    earned
+    Ok(earned)
+}
+
+/// The percentage by which all lines earn, if it is one.
+fn one_percent(all: &[Option<Terms<'_>>]) -> Option<Percent> {
+    let (first, others) = all.split_first()?;
+    let first = first.as_ref()?;
+    let same = |other: &Option<Terms<'_>>| other.as_ref().is_some_and(|other| other.key() == first.key());
+    first.percent.filter(|_| others.iter().all(same))
+}
+
+fn sum(lines: &[EarnedLine]) -> i64 {
+    lines.iter().fold(0, |sum, l| sum.saturating_add(l.commission))
+}
+
+/// What a sale of these lines earns each of those that share in it, with the weights of their shares (rule C3).
+pub fn of_sale(
+    earners: &[(Earner<'_>, u64)],
+    lines: &[Line],
+    of: &Circumstances<'_>,
+    books: &mut dyn Books,
+) -> Result<Vec<Earned>, StoreError> {
+    let mut all = Vec::with_capacity(earners.len());
+    for (earner, _) in earners {
+        all.push(match Rewards::of(*earner, RewardEvent::Sale, of.at) {
+            _ if earner.partner.is_empty() => (Earned::default(), None),
+            Ok(rewards) => (of_lines(&rewards, *earner, lines, of, books)?, Some(rewards)),
+            Err(reason) => (Earned::nothing(reason), None),
+        });
+    }
+    if earners.len() > 1 {
+        let wholes: Vec<i64> = all.iter().map(|(earned, _)| earned.total).collect();
+        let weights: Vec<u64> = earners.iter().map(|(_, weight)| *weight).collect();
+        for ((earned, _), part) in all.iter_mut().zip(super::shares::divide(&wholes, &weights)) {
+            earned.become_total(part);
+        }
+    }
+    for ((earner, _), (earned, rewards)) in earners.iter().zip(&mut all) {
+        if let Some(rewards) = rewards {
+            cap_lines(rewards, *earner, earned, of, books)?;
+        }
+    }
+    Ok(all.into_iter().map(|(earned, _)| earned).collect())
+}
+
+/// Rule F4: what a reward earns beyond its cap is not paid; the sale that reaches it is paid in part.
+fn cap_lines(
+    rewards: &Rewards<'_>,
+    earner: Earner<'_>,
+    earned: &mut Earned,
+    of: &Circumstances<'_>,
+    books: &mut dyn Books,
+) -> Result<(), StoreError> {
+    for reward in rewards.all() {
+        let Some(cap) = reward.cap else { continue };
+        let of_reward: Vec<usize> = (0..earned.lines.len())
+            .filter(|i| earned.lines.get(*i).is_some_and(|l| l.reward == reward.id))
+            .collect();
+        let commissions: Vec<i64> = of_reward
+            .iter()
+            .filter_map(|i| earned.lines.get(*i).map(|l| l.commission))
+            .collect();
+        let wanted = commissions.iter().fold(0, |sum: i64, c| sum.saturating_add(*c));
+        let fits = capped(cap, &reward.id, earner, of, wanted, false, books)?;
+        if fits == wanted {
+            continue;
+        }
+        let parts = money::allocate(fits, &commissions).unwrap_or_else(|| vec![0; commissions.len()]);
+        for (index, part) in of_reward.into_iter().zip(parts) {
+            if let Some(line) = earned.lines.get_mut(index) {
+                line.commission = part;
+                line.how = format!("{}, of which {part} fit into the cap of {}", line.how, cap.amount);
+            }
+        }
+        earned.total = sum(&earned.lines);
+    }
+    Ok(())
+}
+
+fn capped(
+    cap: Cap,
+    reward: &str,
+    earner: Earner<'_>,
+    of: &Circumstances<'_>,
+    wanted: i64,
+    across_customers: bool,
+    books: &mut dyn Books,
+) -> Result<i64, StoreError> {
+    if wanted <= 0 {
+        return Ok(wanted);
+    }
+    books.allot(Use {
+        scope: format!("cap/{reward}/{}/{}", earner.partner, cap.per.start(of.at)),
+        at: of.at,
+        anchor: of.anchor,
+        wanted,
+        limit: cap.amount,
+        across_customers,
+    })
+}
+
+/// Rule D5: what a lead earns. One lead of a customer earns a partner something (rule F4): `only` if there is no other.
+pub fn of_lead(
+    earner: Earner<'_>,
+    quantity: i64,
+    only: bool,
+    of: &Circumstances<'_>,
+    books: &mut dyn Books,
+) -> Result<Earned, StoreError> {
+    let rewards = match Rewards::of(earner, RewardEvent::Lead, of.at) {
+        Ok(rewards) => rewards,
+        Err(reason) => return Ok(Earned::nothing(reason)),
+    };
+    let none = Line {
+        quantity,
+        ..Line::default()
+    };
+    let Some((terms, amount)) = rewards.terms(&none, of).and_then(|t| Some((t, t.amount?))) else {
+        return Ok(Earned::nothing("no_reward"));
+    };
+    let mut commission = amount.saturating_mul(units(quantity));
+    let mut how = format!("{amount} × {quantity} leads");
+    if let Some(index) = terms.modifier {
+        how = format!("{how}, by modifier {}", index + 1);
+    }
+    if commission > 0 && !only {
+        let fits = books.allot(Use {
+            scope: format!("lead/{}", earner.partner),
+            at: of.at,
+            anchor: of.anchor,
+            wanted: 1,
+            limit: 1,
+            across_customers: false,
+        })?;
+        if fits == 0 {
+            return Ok(Earned::nothing("paid_for_another_lead"));
+        }
+    }
+    if let Some(cap) = terms.reward.cap {
+        let fits = capped(cap, &terms.reward.id, earner, of, commission, true, books)?;
+        if fits != commission {
+            how = format!("{how}, of which {fits} fit into the cap of {}", cap.amount);
+            commission = fits;
+        }
+    }
+    Ok(Earned {
+        total: commission,
+        lines: vec![EarnedLine {
+            amount: 0,
+            commission,
+            reward: terms.reward.id.clone(),
+            how,
+        }],
+        reason: "",
+    })
 }
 
 /// Units that a reward is paid for: a number from outside, bounded.
@@ -164,33 +516,60 @@ fn units(quantity: i64) -> i64 {
     quantity.saturating_abs().min(MOST_UNITS)
 }
 
-/// Rule D5: what a lead earns.
-pub fn of_lead(partner: &str, program: &str, at: i64, quantity: i64, rules: &Rules) -> Earned {
-    let rewards = match rewards(partner, program, RewardEvent::Lead, at, rules) {
-        Ok(rewards) => rewards,
-        Err(reason) => {
-            return Earned {
-                reason,
-                ..Earned::default()
-            };
+/// Negative lines earn negatively (rule F5), also by the unit.
+fn signed_units(line: &Line) -> i64 {
+    if line.amount < 0 {
+        -units(line.quantity)
+    } else {
+        units(line.quantity)
+    }
+}
+
+/// Rule F4: months since the first sale; 0 is the first sale only, none is for life.
+fn in_duration(max_months: Option<u32>, of: &Circumstances<'_>) -> bool {
+    match (max_months, of.first_sale) {
+        (None, _) | (_, None) => true,
+        (Some(_), _) if of.is_first => true,
+        (Some(0), _) => false,
+        (Some(months), Some(first)) => full_months(first, of.at) < i64::from(months),
+    }
+}
+
+/// Full months as a calendar counts them, UTC: from January 31 to February 28 is one.
+fn full_months(from: i64, to: i64) -> i64 {
+    use jiff::{Timestamp, ToSpan, tz::TimeZone};
+    let zoned = |at| {
+        let time = Timestamp::from_millisecond(at).unwrap_or_default();
+        time.to_zoned(TimeZone::UTC)
+    };
+    let (from, to) = (zoned(from), zoned(to));
+    let years = i64::from(to.year()) - i64::from(from.year());
+    let months = years * 12 + i64::from(to.month()) - i64::from(from.month());
+    match from.checked_add(months.months()) {
+        Ok(day) if day > to => months - 1,
+        _ => months,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[test]
+    fn months_are_counted_as_a_calendar_does() {
+        for (from, to, months) in [
+            ("2026-01-31T12:00:00Z", "2026-02-28T11:59:59Z", 0),
+            ("2026-01-31T12:00:00Z", "2026-02-28T12:00:00Z", 1),
+            ("2026-01-31T12:00:00Z", "2026-03-31T11:00:00Z", 1),
+            ("2026-01-31T12:00:00Z", "2027-01-31T12:00:00Z", 12),
+            ("2026-03-15T00:00:00Z", "2026-03-14T00:00:00Z", -1),
+            ("2026-03-15T00:00:00Z", "2026-03-15T00:00:00Z", 0),
+        ] {
+            assert_eq!(full_months(at(from), at(to)), months, "{from} to {to}");
         }
-    };
-    let Some((reward, amount)) = rewards.fitting("").and_then(|r| Some((r, r.amount?))) else {
-        return Earned {
-            reason: "no_reward",
-            ..Earned::default()
-        };
-    };
-    let commission = amount.saturating_mul(units(quantity));
-    let how = format!("{amount} × {quantity} leads");
-    Earned {
-        total: commission,
-        lines: vec![EarnedLine {
-            amount: 0,
-            commission,
-            reward: reward.id.clone(),
-            how,
-        }],
-        reason: "",
     }
 }

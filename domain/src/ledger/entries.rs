@@ -3,18 +3,24 @@
 //! This is `attribute(facts, rules)` for one object of a case. Rows come with revision 0; the engine
 //! numbers their emissions.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tributary_avro::{ClickFact, Conversion, ConversionLine, Dimensions, Fact};
+use tributary_avro::{Body, ClickFact, Conversion, ConversionLine, Dimensions, Fact, Metadata};
 
-use super::attribution::{By, Claimant, Considered, Decision, attribute};
-use super::commission::{self, Earned};
+use super::attribution::{By, CHOSEN, Claimant, Considered, Credit, Decision, attribute, resolve};
+use super::books::Books;
+use super::commission::{self, Circumstances, Earned, Earner};
 use super::lead::{Lead, LeadKind, leads};
+use super::payable::About;
 use super::refunds::{is_disputed, refunds};
 use super::row::Row;
-use super::sale::{Payment, Sale, payment};
+use super::sale::{Payment, Sale, Settings, payment};
+use super::subscription::Subscription;
 use super::view::View;
-use crate::rules::Rules;
+use crate::rules::{Converted, Rules, Subscriptions};
+use crate::store::StoreError;
 use crate::tenant::Tenant;
 
 pub(super) const DAY: i64 = 86_400_000;
@@ -27,16 +33,29 @@ pub struct Told {
     pub lead: Option<Lead>,
     /// The payment that they tell of.
     pub payment: Payment,
+    /// The subscription that they tell of.
+    pub subscription: Option<Subscription>,
 }
 
 impl Told {
     /// Read from the facts, under the settings in force when the object was first told of.
     pub fn of(facts: &[Fact], rules: &Rules) -> Self {
         let first = facts.iter().map(|f| f.at).min().unwrap_or_default();
-        let bare_payments = rules.workspace(first).is_some_and(|w| w.bare_payments);
+        let settings = rules
+            .workspace(first)
+            .map_or_else(Settings::default, |w| Settings {
+                bare_payments: w.bare_payments,
+                by_dates: w.subscriptions == Subscriptions::Dates,
+            });
+        let payment = payment(facts, settings);
+        let subscription = Subscription::of(facts);
+        let trial = || subscription.as_ref().and_then(|s| s.lead(rules));
         Self {
-            lead: leads(facts),
-            payment: payment(facts, bare_payments),
+            lead: leads(facts)
+                .or_else(|| lead_of_coupon(&payment, rules))
+                .or_else(trial),
+            payment,
+            subscription,
         }
     }
 }
@@ -55,19 +74,24 @@ pub struct Inputs<'a> {
     pub rules: &'a Rules,
 }
 
-/// The entries of one object, and the partner that they credit (for the reverse index).
-pub fn entries(inputs: &Inputs<'_>) -> Vec<Row> {
+/// The entries of one object. What they take of shared limits is asked of `books`.
+pub fn entries(inputs: &Inputs<'_>, books: &mut dyn Books) -> Result<Vec<Row>, StoreError> {
     let mut rows = Vec::new();
     if let Some(lead) = &inputs.told.lead {
-        inputs.lead(lead, &mut rows);
+        inputs.lead(lead, books, &mut rows)?;
     }
+    inputs.without_lead(&mut rows);
     let payment = &inputs.told.payment;
     match &payment.sale {
-        Ok(sale) => inputs.sale(payment, sale, &mut rows),
-        Err(_) => inputs.without_sale(&mut rows),
+        Ok(sale) => inputs.sale(payment, sale, books, &mut rows)?,
+        Err(_) if inputs.is_custom() => inputs.custom(&mut rows),
+        Err(_) => inputs.unearned(About::Payment, "no_sale", &mut rows),
+    }
+    if let Some(subscription) = &inputs.told.subscription {
+        inputs.subscription(subscription, &mut rows);
     }
     inputs.paid(&mut rows);
-    rows
+    Ok(rows)
 }
 
 /// An entry ID: prefix and 24 hex characters of a hash over tenant and what the entry is about.
@@ -86,42 +110,79 @@ pub(super) fn id(prefix: &str, tenant: &Tenant, about: &[&str]) -> String {
 }
 
 impl Inputs<'_> {
-    fn currency(&self, at: i64) -> String {
+    /// What was paid for leads that are none (any more).
+    fn without_lead(&self, rows: &mut Vec<Row>) {
+        let stands = |object: &str| {
+            rows.iter()
+                .any(|row| matches!(row, Row::Conversion(c) if c.object == object))
+        };
+        let paid = self.facts.iter().filter_map(|fact| match &fact.body {
+            Body::Command(c) if c.command == "pay" && c.object.starts_with("lead:") => {
+                Some(c.object.as_str())
+            }
+            _ => None,
+        });
+        let gone: BTreeSet<&str> = paid.filter(|object| !stands(object)).collect();
+        for object in gone {
+            self.unearned(About::Lead(object), "no_lead", rows);
+        }
+    }
+
+    fn is_custom(&self) -> bool {
+        let custom = |fact: &Fact| matches!(&fact.body, Body::Command(c) if c.command == "custom");
+        self.facts.iter().any(custom)
+    }
+
+    pub(super) fn currency(&self, at: i64) -> String {
         self.rules
             .workspace(at)
             .map_or_else(|| "usd".to_owned(), |w| w.currency.clone())
     }
 
-    fn lead(&self, lead: &Lead, rows: &mut Vec<Row>) {
+    fn lead(&self, lead: &Lead, books: &mut dyn Books, rows: &mut Vec<Row>) -> Result<(), StoreError> {
         let first_of_event = self.view.leads.iter().find(|l| l.event == lead.event());
-        if !self.view.counts(lead.kind) || first_of_event.is_none_or(|l| l.anchor != lead.anchor) {
-            return;
+        if first_of_event.is_none_or(|l| l.anchor != lead.anchor) {
+            return Ok(());
         }
         let claimant = Claimant {
             at: lead.at,
             clicks: &lead.clicks,
-            discounts: &[],
+            discounts: &lead.discounts,
             has_identity: true,
         };
         let decision = attribute(&claimant, self.view, self.rules);
         if matches!(decision.reason, "click_not_found" | "link_not_tracked") {
-            return; // held until the click comes (rule D2a); untracked links count nothing (rule D5)
+            return Ok(()); // held until the click comes (rule D2a); untracked links count nothing (rule D5)
         }
-        let first = self.view.leads.first().is_some_and(|l| l.anchor == lead.anchor);
+        if lead.kind == LeadKind::Coupon && decision.by != By::Coupon {
+            return Ok(()); // the coupon found nobody, or a click went before it
+        }
         let born_earns = self.rules.workspace(lead.at).is_some_and(|w| w.stripe_leads_earn);
-        let earned =
-            if decision.partner.is_empty() || !first || (lead.kind != LeadKind::Tracked && !born_earns) {
-                Earned::default()
+        // Rule D2: a lead that a coupon brought earns, those born from payment links and Stripe customers only if told.
+        let is_born = matches!(lead.kind, LeadKind::Customer | LeadKind::Payment);
+        let none = Metadata::new();
+        let of = Circumstances {
+            at: lead.at,
+            anchor: &lead.anchor,
+            amount: None,
+            is_first: false,
+            source: if lead.kind == LeadKind::Trial {
+                "trial"
             } else {
-                commission::of_lead(
-                    &decision.partner,
-                    &decision.program,
-                    lead.at,
-                    lead.quantity,
-                    self.rules,
-                )
-            };
-        let conversion = Conversion {
+                "tracked"
+            },
+            sale_metadata: &none,
+            lead_metadata: &lead.metadata,
+            ..self.circumstances(&decision, &none)
+        };
+        let earned = match decision.credits.first() {
+            Some(credit) if (!is_born || born_earns) && !credit.partner.is_empty() => {
+                let only = self.view.leads.len() == 1;
+                commission::of_lead(self.earner(credit), lead.quantity, only, &of, books)?
+            }
+            _ => Earned::default(),
+        };
+        let mut conversion = Conversion {
             id: id("conv", self.tenant, &[&lead.anchor]),
             workspace: self.tenant.workspace.clone(),
             mode: self.tenant.mode.clone(),
@@ -138,16 +199,57 @@ impl Inputs<'_> {
             reason: decision.reason.to_owned(),
             rule: decision.rule.to_owned(),
             commission: earned.total,
-            flags: self.flags(&decision, &earned, false),
             dims: dimensions(&decision),
-            explanation: explain(&decision, &earned, None),
             ..Conversion::default()
         };
-        self.commission(&conversion, &decision, &earned, &[], rows);
+        // A lead is counted once and paid once: it is not shared.
+        let credit = decision.credits.first().cloned();
+        let shares: Vec<(Credit, Earned)> = credit.map(|credit| (credit, earned)).into_iter().collect();
+        conversion.flags = self.flags(lead.at, &decision, &shares, false);
+        conversion.explanation = explain(&decision, &shares, None, None);
+        self.commission(&conversion, &shares, rows);
         rows.push(Row::Conversion(Box::new(conversion)));
+        Ok(())
     }
 
-    fn sale(&self, payment: &Payment, sale: &Sale, rows: &mut Vec<Row>) {
+    fn earner<'a>(&'a self, credit: &'a Credit) -> Earner<'a> {
+        Earner {
+            partner: &credit.partner,
+            program: &credit.program,
+            rules: self.rules,
+        }
+    }
+
+    /// What rewards may ask about the customer.
+    fn circumstances<'a>(&'a self, decision: &'a Decision, none: &'a Metadata) -> Circumstances<'a> {
+        let own = decision.click.as_ref();
+        let click = own.or_else(|| self.view.touches.clicks.first());
+        Circumstances {
+            at: 0,
+            anchor: "",
+            country: click.map_or("", |c| &c.country),
+            source: match self.view.leads.first() {
+                Some(first) if first.is_trial => "trial",
+                Some(_) => "tracked",
+                None => "",
+            },
+            signup: self.view.anchor().map(|birth| birth.at),
+            first_sale: self.view.first_sale.as_ref().map(|birth| birth.at),
+            is_first: false,
+            subscription_start: None,
+            amount: None,
+            sale_metadata: none,
+            lead_metadata: none,
+        }
+    }
+
+    fn sale(
+        &self,
+        payment: &Payment,
+        sale: &Sale,
+        books: &mut dyn Books,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), StoreError> {
         let claimant = Claimant {
             at: sale.at,
             clicks: &payment.clicks,
@@ -157,19 +259,41 @@ impl Inputs<'_> {
         let decision = attribute(&claimant, self.view, self.rules);
         let currency = self.currency(sale.at);
         // Rule E6: without a rate the row says so; the rate's arrival revises it.
-        let known = currency == sale.currency;
-        let amount = if known { sale.amount } else { 0 };
-        let earned = if decision.partner.is_empty() || !known {
-            Earned::default()
-        } else {
-            commission::of_sale(
-                &decision.partner,
-                &decision.program,
-                sale.at,
-                &sale.lines,
-                self.rules,
-            )
+        let converted = self
+            .rules
+            .convert(sale.amount, &sale.currency, &currency, sale.at);
+        let (amount, fx) = match &converted {
+            Some(Converted { amount, rate }) => (*amount, rate.clone()),
+            None => (0, "no_rate".to_owned()),
         };
+        let lines = sale.lines_worth(amount);
+        let first = self
+            .view
+            .first_sale
+            .as_ref()
+            .is_none_or(|first| first.anchor == sale.anchor);
+        let none = Metadata::new();
+        let of = Circumstances {
+            at: sale.at,
+            anchor: &sale.anchor,
+            amount: Some(amount),
+            is_first: first,
+            subscription_start: self.view.start_of(&payment.subscription),
+            sale_metadata: &payment.metadata,
+            ..self.circumstances(&decision, &none)
+        };
+        let earners: Vec<(Earner<'_>, u64)> = decision
+            .credits
+            .iter()
+            .map(|credit| (self.earner(credit), credit.weight))
+            .collect();
+        let earned = if converted.is_some() {
+            commission::of_sale(&earners, &lines, &of, books)?
+        } else {
+            vec![Earned::default(); earners.len()]
+        };
+        let total = earned.iter().fold(0, |sum: i64, e| sum.saturating_add(e.total));
+        let shares: Vec<(Credit, Earned)> = decision.credits.iter().cloned().zip(earned).collect();
         let (gross, backs) = refunds(self.facts, sale);
         let refunded = backs.last().map_or(0, |b| b.after);
         let status = match refunded {
@@ -180,20 +304,19 @@ impl Inputs<'_> {
             _ => "refunded",
         };
         let line = |(i, line): (usize, &tributary_avro::Line)| {
-            let earned = earned.lines.get(i);
+            let of_line = |(_, earned): &(Credit, Earned)| earned.lines.get(i).cloned();
+            let earned = || shares.iter().filter_map(of_line);
             ConversionLine {
                 product: line.product.clone(),
                 quantity: line.quantity,
-                amount: if known { line.amount } else { 0 },
-                commission: earned.map_or(0, |e| e.commission),
-                reward_id: earned.map(|e| e.reward.clone()).unwrap_or_default(),
+                amount: line.amount,
+                commission: earned().fold(0, |sum: i64, e| sum.saturating_add(e.commission)),
+                reward_id: earned()
+                    .map(|e| e.reward)
+                    .find(|r| !r.is_empty())
+                    .unwrap_or_default(),
             }
         };
-        let first = self
-            .view
-            .first_sale
-            .as_ref()
-            .is_none_or(|first| first.anchor == sale.anchor);
         let conversion = Conversion {
             id: id("conv", self.tenant, &[&sale.anchor]),
             workspace: self.tenant.workspace.clone(),
@@ -209,11 +332,7 @@ impl Inputs<'_> {
             currency: currency.clone(),
             original_amount: sale.amount,
             original_currency: sale.currency.clone(),
-            fx: if known {
-                String::new()
-            } else {
-                "no_rate".to_owned()
-            },
+            fx,
             quantity: 1,
             sale_type: if first { "new" } else { "recurring" }.to_owned(),
             billing: sale.billing.to_owned(),
@@ -221,30 +340,44 @@ impl Inputs<'_> {
             attributed_by: decision.by.text().to_owned(),
             reason: decision.reason.to_owned(),
             rule: decision.rule.to_owned(),
-            commission: earned.total,
-            flags: self.flags(&decision, &earned, sale.client_side),
+            commission: total,
+            flags: self.flags(sale.at, &decision, &shares, sale.client_side),
             dims: dimensions(&decision),
-            lines: sale.lines.iter().enumerate().map(line).collect(),
-            explanation: explain(&decision, &earned, Some(sale)),
+            lines: lines.iter().enumerate().map(line).collect(),
+            explanation: explain(&decision, &shares, Some(sale), converted.as_ref()),
             ..Conversion::default()
         };
-        self.commission(&conversion, &decision, &earned, &payment.ids, rows);
+        self.commission(&conversion, &shares, rows);
         for back in &backs {
-            self.refund(&conversion, &decision, back, gross, rows);
+            self.refund(&conversion, &shares, back, gross, rows);
         }
         rows.push(Row::Conversion(Box::new(conversion)));
+        Ok(())
     }
 
     /// Rules C10 and F7: flags, never silent rejections.
-    fn flags(&self, decision: &Decision, earned: &Earned, client_side: bool) -> Vec<String> {
+    fn flags(
+        &self,
+        at: i64,
+        decision: &Decision,
+        shares: &[(Credit, Earned)],
+        client_side: bool,
+    ) -> Vec<String> {
         let click = decision.click.as_ref();
         let bot = click.is_some_and(|click| !click.bot.is_empty());
         let first_sale = self.view.first_sale.as_ref();
         let existing = click
             .zip(first_sale)
             .is_some_and(|(click, sale)| sale.at < click.clicked_at - 1000);
-        let partner = Some(earned.reason).filter(|reason| reason.starts_with("partner_"));
+        let is_partner = |(credit, _): &(Credit, Earned)| {
+            let partner = self.rules.partner(&credit.partner, at);
+            partner.is_some_and(|p| !p.mail.is_empty() && self.view.mails.contains(&p.mail))
+        };
+        let own = shares.iter().any(is_partner);
+        let mut reasons = shares.iter().map(|(_, earned)| earned.reason);
+        let partner = reasons.find(|reason| reason.starts_with("partner_"));
         [
+            own.then_some("self_referral"),
             bot.then_some("bot_click"),
             existing.then_some("existing_customer"),
             client_side.then_some("client_side"),
@@ -257,8 +390,39 @@ impl Inputs<'_> {
     }
 }
 
-fn dimensions(decision: &Decision) -> Dimensions {
-    let click = decision.click.clone().unwrap_or_default();
+/// Rule D2: a coupon that finds a partner makes a lead of its payment.
+fn lead_of_coupon(payment: &Payment, rules: &Rules) -> Option<Lead> {
+    let sale = payment.sale.as_ref().ok()?;
+    let finds = payment
+        .discounts
+        .iter()
+        .any(|d| resolve(d, sale.at, rules).is_some());
+    finds.then(|| Lead {
+        kind: LeadKind::Coupon,
+        anchor: format!("lead:{}", sale.anchor),
+        at: sale.at,
+        event_name: "Attributed via discount code".to_owned(),
+        quantity: 1,
+        clicks: payment.clicks.clone(),
+        discounts: payment.discounts.clone(),
+        metadata: Metadata::new(),
+    })
+}
+
+/// Where the credit of a conversion went: to the largest share.
+pub(super) fn dimensions(decision: &Decision) -> Dimensions {
+    let nobody = Credit {
+        partner: String::new(),
+        program: String::new(),
+        click: None,
+        weight: 0,
+    };
+    of_credit(decision.credits.first().unwrap_or(&nobody), &decision.coupon)
+}
+
+/// Where a share of the credit went.
+pub(super) fn of_credit(credit: &Credit, coupon: &str) -> Dimensions {
+    let click = credit.click.clone().unwrap_or_default();
     let ClickFact {
         click_id,
         clicked_at,
@@ -297,10 +461,10 @@ fn dimensions(decision: &Decision) -> Dimensions {
         domain,
         key,
         url,
-        partner_id: decision.partner.clone(),
-        program_id: decision.program.clone(),
+        partner_id: credit.partner.clone(),
+        program_id: credit.program.clone(),
         group_id,
-        coupon: decision.coupon.clone(),
+        coupon: coupon.to_owned(),
         trigger,
         country,
         region,
@@ -326,10 +490,14 @@ struct Explanation<'a> {
     amount: Option<NetOfTax>,
     by: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    converted: Option<Rate<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     earned: Option<&'a Earned>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     rule: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shares: Vec<Share<'a>>,
     touches: Vec<&'a Considered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     touches_left_out: Option<usize>,
@@ -342,16 +510,43 @@ struct NetOfTax {
     rule: &'static str,
 }
 
-fn explain(decision: &Decision, earned: &Earned, sale: Option<&Sale>) -> String {
+/// The rate at which the sale became the workspace's currency.
+#[derive(Serialize)]
+struct Rate<'a> {
+    amount: i64,
+    currency: &'a str,
+    rate: &'a str,
+    rule: &'static str,
+}
+
+/// One of several shares.
+#[derive(Serialize)]
+struct Share<'a> {
+    partner: &'a str,
+    percent: String,
+    earned: &'a Earned,
+}
+
+pub(super) fn explain(
+    decision: &Decision,
+    shares: &[(Credit, Earned)],
+    sale: Option<&Sale>,
+    converted: Option<&Converted>,
+) -> String {
     // What came later than the lead or sale that it would have had to precede (rule C2) was no candidate. It says why
     // nothing was found; but it must not revise what was: each later click would, for every sale of its customer.
     let candidates = decision
         .touches
         .iter()
         .filter(|touch| decision.by == By::Nothing || !touch.came_later());
-    // The chosen one and the latest others: a row must not grow with every click that a customer ever made.
-    let (chosen, others): (Vec<_>, Vec<_>) = candidates.partition(|t| t.verdict == "chosen");
-    let left_out = others.len().saturating_sub(MOST_TOUCHES);
+    // The chosen and the latest others: a row must not grow with every click that a customer ever made.
+    let (chosen, others): (Vec<_>, Vec<_>) = candidates.partition(|t| t.verdict == CHOSEN);
+    let latest = |touches: &[&Considered]| touches.len().saturating_sub(MOST_TOUCHES);
+    let (skip_chosen, skip_others) = (latest(&chosen), latest(&others));
+    let left_out = skip_chosen + skip_others;
+    let only = Some(shares)
+        .filter(|shares| shares.len() == 1)
+        .and_then(|s| s.first());
     text(&Explanation {
         amount: sale.filter(|s| s.paid != s.amount).map(|sale| NetOfTax {
             net: sale.amount,
@@ -359,12 +554,50 @@ fn explain(decision: &Decision, earned: &Earned, sale: Option<&Sale>) -> String 
             rule: "E2",
         }),
         by: decision.by.text(),
-        earned: Some(earned).filter(|e| !e.lines.is_empty() || !e.reason.is_empty()),
+        converted: sale
+            .zip(converted.filter(|c| !c.rate.is_empty()))
+            .map(|(sale, converted)| Rate {
+                amount: sale.amount,
+                currency: &sale.currency,
+                rate: &converted.rate,
+                rule: "E6",
+            }),
+        earned: only
+            .map(|(_, earned)| earned)
+            .filter(|e| !e.lines.is_empty() || !e.reason.is_empty()),
         reason: (decision.by == By::Nothing).then_some(decision.reason),
         rule: decision.rule,
-        touches: others.into_iter().skip(left_out).chain(chosen).collect(),
+        shares: if only.is_some() {
+            Vec::new()
+        } else {
+            of_shares(shares)
+        },
+        touches: others
+            .into_iter()
+            .skip(skip_others)
+            .chain(chosen.into_iter().skip(skip_chosen))
+            .collect(),
         touches_left_out: Some(left_out).filter(|left_out| *left_out > 0),
     })
+}
+
+fn of_shares(shares: &[(Credit, Earned)]) -> Vec<Share<'_>> {
+    let whole: u64 = shares.iter().map(|(credit, _)| credit.weight).sum();
+    let mut out = Vec::with_capacity(shares.len());
+    for (credit, earned) in shares {
+        out.push(Share {
+            partner: &credit.partner,
+            percent: percent(credit.weight, whole),
+            earned,
+        });
+    }
+    out
+}
+
+/// A share in percent, to one decimal.
+fn percent(weight: u64, whole: u64) -> String {
+    let tenths = (u128::from(weight) * 2000 + u128::from(whole)) / (2 * u128::from(whole.max(1)));
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 /// An explanation as JSON. Its parts are texts and numbers: it cannot fail.

@@ -1,6 +1,6 @@
 //! Leads from the facts of one object (rules D1, D2, D2a).
 
-use tributary_avro::{Body, Fact};
+use tributary_avro::{Body, DiscountRef, Fact, Metadata};
 
 use crate::fact::{event_key, object};
 
@@ -13,6 +13,10 @@ pub enum LeadKind {
     Customer,
     /// A checkout session or direct sale that names a click.
     Payment,
+    /// A payment whose coupon found a partner.
+    Coupon,
+    /// A subscription that starts with a trial.
+    Trial,
 }
 
 impl LeadKind {
@@ -22,6 +26,8 @@ impl LeadKind {
             LeadKind::Tracked => "api",
             LeadKind::Customer => "customer",
             LeadKind::Payment => "payment_link",
+            LeadKind::Coupon => "coupon",
+            LeadKind::Trial => "trial",
         }
     }
 }
@@ -41,6 +47,10 @@ pub struct Lead {
     pub quantity: i64,
     /// Click IDs named, sorted.
     pub clicks: Vec<String>,
+    /// Coupons used, if they made it.
+    pub discounts: Vec<DiscountRef>,
+    /// What rewards may ask about.
+    pub metadata: Metadata,
 }
 
 impl Lead {
@@ -94,7 +104,7 @@ pub fn leads(facts: &[Fact]) -> Option<Lead> {
         {
             let anchor = match kind {
                 LeadKind::Tracked => object(&fact.body),
-                LeadKind::Customer | LeadKind::Payment => format!("lead:{}", object(&fact.body)),
+                _ => format!("lead:{}", object(&fact.body)),
             };
             let lead = Lead {
                 kind,
@@ -103,6 +113,11 @@ pub fn leads(facts: &[Fact]) -> Option<Lead> {
                 event_name: event_name.to_owned(),
                 quantity,
                 clicks: vec![],
+                discounts: vec![],
+                metadata: match &fact.body {
+                    Body::Lead(lead) => lead.metadata.clone(),
+                    _ => Metadata::new(),
+                },
             };
             first = Some((fact.at, &fact.id, lead));
         }

@@ -3,6 +3,7 @@
 //! No store and no order of arrival here. `engine` decides what to recompute and emits the differences.
 
 mod attribution;
+mod books;
 mod commission;
 mod entries;
 mod lead;
@@ -11,13 +12,17 @@ mod payable;
 mod refunds;
 mod row;
 mod sale;
+mod shares;
+mod subscription;
 pub mod table;
 mod view;
 
 pub(crate) use attribution::resolve;
-pub use attribution::{By, Claimant, Decision, attribute};
+pub use attribution::{By, Claimant, Credit, Decision, attribute};
+pub use books::{Books, Use};
 pub use entries::{Inputs, Told, entries};
 pub use lead::{Lead, LeadKind, leads};
 pub use row::Row;
-pub use sale::{Payment, Sale, Waiting, payment};
-pub use view::{Birth, CouponUse, Touches, View};
+pub use sale::{Payment, Sale, Settings, Waiting, payment};
+pub use subscription::Subscription;
+pub use view::{Birth, CouponUse, Span, Touches, View};

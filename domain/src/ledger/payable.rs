@@ -3,21 +3,22 @@
 //! Invariant: the rows of a partner add up to what it earned less what was taken back; nothing paid is
 //! ever edited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tributary_avro::{Body, CommandFact, Commission, Conversion, Dimensions, Fact, Refund};
 
-use super::attribution::Decision;
+use super::attribution::Credit;
 use super::commission::{Earned, EarnedLine};
-use super::entries::{DAY, Inputs, id, text};
+use super::entries::{DAY, Inputs, id, of_credit, text};
 use super::refunds::{Back, is_disputed};
 use super::row::Row;
 use crate::fact::sale_key;
 
 /// Another amount or currency is another payment: a restatement cannot edit what was paid.
-fn identity(pay: &CommandFact) -> (&str, &str, &str, i64, &str) {
+fn identity(pay: &CommandFact) -> (&str, &str, &str, &str, i64, &str) {
     (
+        &pay.object,
         &pay.names,
         &pay.partner_id,
         &pay.payout_id,
@@ -26,12 +27,51 @@ fn identity(pay: &CommandFact) -> (&str, &str, &str, i64, &str) {
     )
 }
 
+/// What a command is about: a lead, or what else its object is. A payment may have made a lead as well as a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum About<'a> {
+    /// The sale of a payment, or a custom commission.
+    Payment,
+    /// A lead, by its key.
+    Lead(&'a str),
+}
+
+impl<'a> About<'a> {
+    fn of(conversion: &'a Conversion) -> Self {
+        match conversion.kind.as_str() {
+            "lead" => Self::Lead(&conversion.object),
+            _ => Self::Payment,
+        }
+    }
+
+    fn meant_by(command: &'a CommandFact) -> Self {
+        if command.object.starts_with("lead:") {
+            Self::Lead(&command.object)
+        } else {
+            Self::Payment
+        }
+    }
+
+    fn is_meant_by(self, command: &CommandFact) -> bool {
+        self == About::meant_by(command)
+    }
+}
+
+/// The key of the object that a command is about.
+fn object_of(command: &CommandFact) -> String {
+    if command.object.is_empty() {
+        sale_key(&command.names)
+    } else {
+        command.object.clone()
+    }
+}
+
 /// How a commission row came to be, as it stands in JSON.
 #[derive(Serialize)]
 struct Account<'a> {
     earned: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lines: Option<&'a [EarnedLine]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<&'a EarnedLine>,
     paid: i64,
 }
 
@@ -47,33 +87,29 @@ struct TakenBack {
 }
 
 impl Inputs<'_> {
-    /// The commission of a conversion, less what was paid for it: nothing paid is ever edited (rule F6).
-    /// Payouts are for the payment's sale, so that a lead of the same object is not set against them.
+    /// The commissions of a conversion, less what was paid for it: nothing paid is ever edited (rule F6).
     pub(super) fn commission(
         &self,
         conversion: &Conversion,
-        decision: &Decision,
-        earned: &Earned,
-        keys: &[String],
+        shares: &[(Credit, Earned)],
         rows: &mut Vec<Row>,
     ) {
-        let is_sale = conversion.kind == "sale";
-        let own = (decision.partner.as_str(), conversion.currency.as_str());
-        let mut accounts = if is_sale { self.accounts() } else { BTreeMap::new() };
-        accounts.entry(own).or_default();
-        let holding = self
-            .rules
-            .program(&decision.program, conversion.at)
-            .map_or(30, |p| p.holding_days);
+        let about = About::of(conversion);
+        let currency = conversion.currency.as_str();
+        let mut accounts = self.accounts(about);
+        for (credit, _) in shares {
+            accounts.entry((credit.partner.as_str(), currency)).or_default();
+        }
+        let held = self.withheld(conversion, shares);
         for ((partner, currency), paid) in accounts {
-            let (state, reason) = if is_sale {
-                self.state(partner)
-            } else {
-                ("pending", String::new())
-            };
-            let earns = (partner, currency) == own && state != "reversed";
-            let desired = if earns { earned.total } else { 0 };
-            let says_nothing = desired == paid && (state != "reversed" || earned.total == 0);
+            let own: Vec<&(Credit, Earned)> = shares
+                .iter()
+                .filter(|(credit, _)| credit.partner == partner && currency == conversion.currency)
+                .collect();
+            let (state, reason) = self.state(about, partner, held);
+            let earned = own.iter().fold(0, |sum: i64, (_, e)| sum.saturating_add(e.total));
+            let desired = if state == "reversed" { 0 } else { earned };
+            let says_nothing = desired == paid && (state != "reversed" || earned == 0);
             if partner.is_empty() || says_nothing {
                 continue;
             }
@@ -82,6 +118,15 @@ impl Inputs<'_> {
             } else {
                 "correction"
             };
+            let dims = match own.first() {
+                Some((credit, _)) => of_credit(credit, &conversion.dims.coupon),
+                // It was paid, and somebody else has the credit now.
+                None => Dimensions {
+                    partner_id: partner.to_owned(),
+                    ..conversion.dims.clone()
+                },
+            };
+            let lines: Vec<&EarnedLine> = own.iter().flat_map(|(_, earned)| &earned.lines).collect();
             rows.push(Row::Commission(Box::new(Commission {
                 id: self.commission_id(&conversion.object, partner, currency, &conversion.currency),
                 workspace: self.tenant.workspace.clone(),
@@ -89,27 +134,23 @@ impl Inputs<'_> {
                 kind: kind.to_owned(),
                 at: conversion.at,
                 object: conversion.object.clone(),
-                keys: keys.to_vec(),
+                keys: conversion.keys.clone(),
                 conversion_id: conversion.id.clone(),
                 customer: conversion.customer.clone(),
                 amount: desired.saturating_sub(paid),
                 currency: currency.to_owned(),
                 state: state.to_owned(),
-                due_at: conversion.at.saturating_add(holding.saturating_mul(DAY)),
-                reward_id: earned
-                    .lines
+                due_at: self.due_at(&dims.program_id, conversion.at),
+                reward_id: lines
                     .iter()
                     .map(|l| l.reward.clone())
                     .find(|r| !r.is_empty())
                     .unwrap_or_default(),
                 reason,
-                dims: Dimensions {
-                    partner_id: partner.to_owned(),
-                    ..conversion.dims.clone()
-                },
+                dims,
                 explanation: text(&Account {
                     earned: desired,
-                    lines: Some(&earned.lines),
+                    lines,
                     paid,
                 }),
                 ..Commission::default()
@@ -117,12 +158,33 @@ impl Inputs<'_> {
         }
     }
 
-    /// What was paid for a sale that is none (any more) is asked back by rows of its own.
-    pub(super) fn without_sale(&self, rows: &mut Vec<Row>) {
-        for ((partner, currency), paid) in self.accounts() {
+    /// Rule F6: event time plus the program's holding period.
+    fn due_at(&self, program: &str, at: i64) -> i64 {
+        let holding = self.rules.program(program, at).map_or(30, |p| p.holding_days);
+        at.saturating_add(holding.saturating_mul(DAY))
+    }
+
+    /// Rules C9 and C10: the flag for which the program withholds what is earned.
+    fn withheld<'a>(&self, conversion: &'a Conversion, shares: &[(Credit, Earned)]) -> Option<&'a str> {
+        let program = shares
+            .first()
+            .and_then(|(credit, _)| self.rules.program(&credit.program, conversion.at));
+        conversion
+            .flags
+            .iter()
+            .map(String::as_str)
+            .find(|flag| match *flag {
+                "client_side" => !program.is_some_and(|p| p.trust_browsers),
+                flag => program.is_some_and(|p| p.withhold.iter().any(|f| f.text() == flag)),
+            })
+    }
+
+    /// What was paid for a lead or sale that is none (any more) is asked back by rows of its own.
+    pub(super) fn unearned(&self, about: About<'_>, reason: &str, rows: &mut Vec<Row>) {
+        for ((partner, currency), paid) in self.accounts(about) {
             let first = self
-                .payments()
-                .map(|(fact, pay)| (fact.at, sale_key(&pay.names)))
+                .payments(about)
+                .map(|(fact, pay)| (fact.at, object_of(pay)))
                 .min();
             let Some((at, object)) = first.filter(|_| paid != 0) else {
                 continue;
@@ -138,19 +200,62 @@ impl Inputs<'_> {
                 currency: currency.to_owned(),
                 state: "pending".to_owned(),
                 due_at: at,
-                reason: "no_sale".to_owned(),
+                reason: reason.to_owned(),
                 dims: Dimensions {
                     partner_id: partner.to_owned(),
                     ..Dimensions::default()
                 },
                 explanation: text(&Account {
                     earned: 0,
-                    lines: None,
+                    lines: Vec::new(),
                     paid,
                 }),
                 ..Commission::default()
             })));
         }
+    }
+
+    /// Rule F7: a commission that somebody gave or took by hand; the first statement of its name counts.
+    pub(super) fn custom(&self, rows: &mut Vec<Row>) {
+        let given = self.commands().filter(|(_, c)| c.command == "custom");
+        let Some((fact, given)) = given.min_by_key(|(f, _)| (f.at, &f.id)) else {
+            return;
+        };
+        let object = object_of(given);
+        let paid = self.accounts(About::Payment);
+        let paid = paid
+            .get(&(given.partner_id.as_str(), given.currency.as_str()))
+            .copied();
+        let paid = paid.unwrap_or_default();
+        let (state, why) = self.state(About::Payment, &given.partner_id, None);
+        let desired = if state == "reversed" { 0 } else { given.amount };
+        if desired == paid && state != "reversed" {
+            return;
+        }
+        rows.push(Row::Commission(Box::new(Commission {
+            id: self.commission_id(&object, &given.partner_id, &given.currency, ""),
+            workspace: self.tenant.workspace.clone(),
+            mode: self.tenant.mode.clone(),
+            kind: if paid == 0 { "custom" } else { "correction" }.to_owned(),
+            at: fact.at,
+            object,
+            keys: vec![given.names.clone()],
+            amount: desired.saturating_sub(paid),
+            currency: given.currency.clone(),
+            state: state.to_owned(),
+            due_at: fact.at,
+            reason: if why.is_empty() { given.reason.clone() } else { why },
+            dims: Dimensions {
+                partner_id: given.partner_id.clone(),
+                ..Dimensions::default()
+            },
+            explanation: text(&Account {
+                earned: desired,
+                lines: Vec::new(),
+                paid,
+            }),
+            ..Commission::default()
+        })));
     }
 
     fn commission_id(&self, object: &str, partner: &str, currency: &str, own: &str) -> String {
@@ -159,9 +264,9 @@ impl Inputs<'_> {
     }
 
     /// What was paid, by partner and currency.
-    fn accounts(&self) -> BTreeMap<(&str, &str), i64> {
+    fn accounts<'a>(&'a self, about: About<'a>) -> BTreeMap<(&'a str, &'a str), i64> {
         let mut accounts = BTreeMap::new();
-        for (_, pay) in self.payments() {
+        for (_, pay) in self.payments(about) {
             let account: &mut i64 = accounts
                 .entry((pay.partner_id.as_str(), pay.currency.as_str()))
                 .or_default();
@@ -173,28 +278,29 @@ impl Inputs<'_> {
     pub(super) fn refund(
         &self,
         conversion: &Conversion,
-        decision: &Decision,
+        shares: &[(Credit, Earned)],
         back: &Back,
         gross: i64,
         rows: &mut Vec<Row>,
     ) {
-        let amount = back.share(conversion.amount, gross);
-        let (state, _) = self.state(&decision.partner);
-        // What was rejected was never earned: there is nothing to take back of it.
-        let taken = if state == "reversed" {
-            0
-        } else {
-            back.share(conversion.commission, gross)
+        let amounts: Vec<i64> = conversion.lines.iter().map(|l| l.amount).collect();
+        let amount = back.share(&amounts, conversion.amount, gross);
+        let held = self.withheld(conversion, shares);
+        let explanation = |commission: i64| {
+            text(&TakenBack {
+                commission,
+                gross,
+                refunded_after: back.after,
+                refunded_before: back.before,
+                rule: match (back.kind, &back.lines) {
+                    ("dispute", _) => "G5",
+                    (_, Some(_)) => "G3",
+                    (_, None) => "G2",
+                },
+                sale: conversion.amount,
+            })
         };
-        let arithmetic = text(&TakenBack {
-            commission: conversion.commission,
-            gross,
-            refunded_after: back.after,
-            refunded_before: back.before,
-            rule: if back.kind == "dispute" { "G5" } else { "G2" },
-            sale: conversion.amount,
-        });
-        let refund = Refund {
+        let mut refund = Refund {
             id: id("ref", self.tenant, &[&back.anchor]),
             workspace: self.tenant.workspace.clone(),
             mode: self.tenant.mode.clone(),
@@ -210,19 +316,22 @@ impl Inputs<'_> {
             currency: conversion.currency.clone(),
             original_amount: back.amount,
             original_currency: back.currency.clone(),
-            commission: taken,
             sale_type: conversion.sale_type.clone(),
             dims: conversion.dims.clone(),
-            explanation: arithmetic.clone(),
+            explanation: explanation(conversion.commission),
             ..Refund::default()
         };
-        if taken != 0 {
-            let holding = self
-                .rules
-                .program(&decision.program, conversion.at)
-                .map_or(30, |p| p.holding_days);
+        for (credit, earned) in shares {
+            let (state, _) = self.state(About::Payment, &credit.partner, held);
+            let commissions: Vec<i64> = earned.lines.iter().map(|l| l.commission).collect();
+            let taken = back.share(&commissions, earned.total, gross);
+            // What was rejected was never earned: there is nothing to take back of it.
+            if taken == 0 || state == "reversed" || credit.partner.is_empty() {
+                continue;
+            }
+            refund.commission = refund.commission.saturating_add(taken);
             rows.push(Row::Commission(Box::new(Commission {
-                id: id("back", self.tenant, &[&back.anchor, &decision.partner]),
+                id: id("back", self.tenant, &[&back.anchor, &credit.partner]),
                 workspace: self.tenant.workspace.clone(),
                 mode: self.tenant.mode.clone(),
                 kind: "take_back".to_owned(),
@@ -232,12 +341,12 @@ impl Inputs<'_> {
                 conversion_id: conversion.id.clone(),
                 refund_id: refund.id.clone(),
                 customer: conversion.customer.clone(),
-                amount: -taken,
+                amount: taken.saturating_neg(),
                 currency: conversion.currency.clone(),
                 state: state.to_owned(),
-                due_at: conversion.at + holding * DAY,
-                dims: conversion.dims.clone(),
-                explanation: arithmetic.clone(),
+                due_at: self.due_at(&credit.program, conversion.at),
+                dims: of_credit(credit, &conversion.dims.coupon),
+                explanation: explanation(earned.total),
                 ..Commission::default()
             })));
         }
@@ -255,7 +364,7 @@ impl Inputs<'_> {
     }
 
     /// Payments of commissions: once for each payout.
-    fn payments(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
+    fn payments<'a>(&'a self, about: About<'a>) -> impl Iterator<Item = (&'a Fact, &'a CommandFact)> {
         let first = |fact: &Fact, pay: &CommandFact| {
             let same = |c: &CommandFact| c.command == "pay" && identity(c) == identity(pay);
             self.commands()
@@ -263,29 +372,34 @@ impl Inputs<'_> {
                 .all(|(f, _)| (fact.at, &fact.id) <= (f.at, &f.id))
         };
         self.commands()
-            .filter(|(_, c)| c.command == "pay")
+            .filter(move |(_, c)| c.command == "pay" && about.is_meant_by(c))
             .filter(move |(f, c)| first(f, c))
     }
 
     /// The state that the latest decision leaves a commission in, and why. While a dispute is open it is withheld,
-    /// whatever was decided, but for a rejection (rule G5).
-    fn state(&self, partner: &str) -> (&'static str, String) {
+    /// whatever was decided, but for a rejection (rule G5); a flag withholds what nobody has decided about (rule C10).
+    fn state(&self, about: About<'_>, partner: &str, flag: Option<&str>) -> (&'static str, String) {
         let latest = self
             .commands()
-            .filter(|(_, c)| c.partner_id == partner && c.command != "pay")
+            .filter(|(_, c)| c.partner_id == partner && about.is_meant_by(c))
+            .filter(|(_, c)| !matches!(c.command.as_str(), "pay" | "custom"))
             .max_by_key(|(f, _)| (f.at, f.source.clone(), f.id.clone()));
+        let flagged = || flag.map_or(("pending", String::new()), |flag| ("withheld", flag.to_owned()));
         match latest {
             Some((_, c)) if c.command == "reject" => ("reversed", c.reason.clone()),
-            _ if is_disputed(self.facts) => ("withheld", "disputed".to_owned()),
+            _ if about == About::Payment && is_disputed(self.facts) => ("withheld", "disputed".to_owned()),
             Some((_, c)) if c.command == "approve" => ("approved", String::new()),
             Some((_, c)) if c.command == "withhold" => ("withheld", c.reason.clone()),
-            _ => ("pending", String::new()),
+            Some((_, c)) if c.command == "release" => ("pending", String::new()),
+            _ => flagged(),
         }
     }
 
     /// Paid rows are made of the payment's own words alone, so that no later fact can edit them.
     pub(super) fn paid(&self, rows: &mut Vec<Row>) {
-        for (fact, pay) in self.payments() {
+        let paid = self.commands().filter(|(_, c)| c.command == "pay");
+        let abouts: BTreeSet<About<'_>> = paid.map(|(_, c)| About::meant_by(c)).collect();
+        for (fact, pay) in abouts.iter().flat_map(|about| self.payments(*about)) {
             rows.push(Row::Commission(Box::new(Commission {
                 id: id(
                     "paid",
@@ -300,9 +414,14 @@ impl Inputs<'_> {
                 ),
                 workspace: self.tenant.workspace.clone(),
                 mode: self.tenant.mode.clone(),
-                kind: "sale".to_owned(),
+                kind: match pay.object.split_once(':') {
+                    Some(("lead", _)) => "lead",
+                    Some(("custom", _)) => "custom",
+                    _ => "sale",
+                }
+                .to_owned(),
                 at: fact.at,
-                object: sale_key(&pay.names),
+                object: object_of(pay),
                 keys: vec![pay.names.clone()],
                 amount: pay.amount,
                 currency: pay.currency.clone(),

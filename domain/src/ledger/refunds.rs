@@ -1,16 +1,19 @@
-//! Money that goes back (rules G1, G2, G4, G5): refunds and disputes of one payment in order, and what each takes back.
+//! Money that goes back (rules G1 to G5): refunds, credit notes and disputes of one payment in order, and what each takes
+//! back.
 //!
 //! Invariant: what is taken back never exceeds the payment, and a full refund takes back exactly all.
 
-use tributary_avro::{Body, ChargeFact, DisputeFact, Fact, RefundFact};
+use std::collections::BTreeMap;
+
+use tributary_avro::{Body, ChargeFact, CreditNoteFact, DisputeFact, Fact, RefundFact};
 
 use super::money;
 use super::sale::{Sale, latest};
 
-/// One refund of a payment, or a dispute that took its money.
+/// One refund or credit note of a payment, or a dispute that took its money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Back {
-    /// refund or dispute.
+    /// refund, credit_note or dispute.
     pub kind: &'static str,
     /// Key, e.g. `re:re_1` or `dp:dp_1`; `re:excess/ch_1` for what a charge tells without refund objects.
     pub anchor: String,
@@ -28,12 +31,53 @@ pub struct Back {
     pub before: i64,
     /// Refunded of the payment with this one, at most its gross.
     pub after: i64,
+    /// Where credit notes name lines: of each line of the sale its net amount, and what of it was taken back before this
+    /// one and with it.
+    pub lines: Option<Vec<LineBack>>,
+}
+
+/// What is taken back of one line, minor units of the sale's currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineBack {
+    /// Net amount of the line.
+    pub whole: i64,
+    /// Taken back before.
+    pub before: i64,
+    /// Taken back with this one.
+    pub after: i64,
 }
 
 impl Back {
-    /// This refund's part of what a payment of `gross` takes back of `whole` (rule G2).
-    pub fn share(&self, whole: i64, gross: i64) -> i64 {
-        money::scale(whole, self.after, gross) - money::scale(whole, self.before, gross)
+    /// This one's part of what a payment of `gross` takes back of a whole that is divided over the lines (rules G2, G3).
+    pub fn share(&self, of_lines: &[i64], whole: i64, gross: i64) -> i64 {
+        let Some(lines) = &self.lines else {
+            return money::scale(whole, self.after, gross) - money::scale(whole, self.before, gross);
+        };
+        // A line of the other sign may be left: what is taken back of all together stays within the whole.
+        let until = |part: fn(&LineBack) -> i64, of_payment: i64| {
+            let of_line = |(line, whole): (&LineBack, &i64)| match line.whole {
+                0 => money::scale(*whole, of_payment, gross),
+                all => money::scale(*whole, part(line), all),
+            };
+            let sum: i64 = lines.iter().zip(of_lines).map(of_line).sum();
+            sum.clamp(whole.min(0), whole.max(0))
+        };
+        until(|line| line.after, self.after) - until(|line| line.before, self.before)
+    }
+
+    fn new(kind: &'static str, anchor: String, at: i64, amount: i64, currency: &str) -> Self {
+        Self {
+            kind,
+            anchor,
+            at,
+            amount,
+            currency: currency.to_owned(),
+            status: String::new(),
+            reason: String::new(),
+            before: 0,
+            after: 0,
+            lines: None,
+        }
     }
 }
 
@@ -65,16 +109,13 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
     let mut out: Vec<Back> = objects
         .iter()
         .filter(|(_, r)| !matches!(r.status.as_str(), "failed" | "canceled"))
-        .map(|(fact, r)| Back {
-            kind: "refund",
-            anchor: format!("re:{}", r.refund),
-            at: if r.created > 0 { r.created } else { fact.at },
-            amount: r.amount,
-            currency: r.currency.clone(),
-            status: r.status.clone(),
-            reason: r.reason.clone(),
-            before: 0,
-            after: 0,
+        .map(|(fact, r)| {
+            let at = if r.created > 0 { r.created } else { fact.at };
+            Back {
+                status: r.status.clone(),
+                reason: r.reason.clone(),
+                ..Back::new("refund", format!("re:{}", r.refund), at, r.amount, &r.currency)
+            }
         })
         .collect();
     for (fact, charge) in &charges {
@@ -88,19 +129,29 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
             .sum();
         let excess = charge.amount_refunded - told;
         if excess > 0 {
+            let anchor = format!("re:excess/{}", charge.charge);
             out.push(Back {
-                kind: "refund",
-                anchor: format!("re:excess/{}", charge.charge),
-                at: since(facts, charge),
-                amount: excess,
-                currency: charge.currency.clone(),
                 status: "succeeded".to_owned(),
-                reason: String::new(),
-                before: 0,
-                after: 0,
+                ..Back::new("refund", anchor, since(facts, charge), excess, &charge.currency)
             });
         }
     }
+    let notes = latest(facts, |b| {
+        if let Body::CreditNote(c) = b {
+            Some(&**c)
+        } else {
+            None
+        }
+    });
+    let notes: Vec<(&Fact, &CreditNoteFact)> = notes
+        .into_iter()
+        .filter(|(_, note)| note.status != "void")
+        .collect();
+    out.extend(
+        notes
+            .iter()
+            .filter_map(|(fact, note)| unpaid_part(fact, note, &objects)),
+    );
     out.extend(disputes(facts).filter_map(|dispute| dispute.back()));
     out.sort_by(|a, b| (a.at, &a.anchor).cmp(&(b.at, &b.anchor)));
     let mut sum = 0;
@@ -109,7 +160,80 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
         sum += back.amount.max(0);
         back.after = sum.min(gross);
     }
+    let by_line =
+        |note: &CreditNoteFact| note.currency == sale.currency && note.lines.iter().any(|l| !l.id.is_empty());
+    if notes.iter().any(|(_, note)| by_line(note)) {
+        take_lines(&mut out, &notes, sale, gross);
+    }
     (gross, out)
+}
+
+/// What a credit note takes back itself: all of it, unless refunds pay it out, which are rows of their own.
+fn unpaid_part(fact: &Fact, note: &CreditNoteFact, refunds: &[(&Fact, &RefundFact)]) -> Option<Back> {
+    let mut amount = note.amount;
+    for id in &note.refunds {
+        let (_, refund) = refunds.iter().find(|(_, refund)| refund.refund == *id)?;
+        amount = amount.saturating_sub(refund.amount);
+    }
+    let at = if note.created > 0 { note.created } else { fact.at };
+    let back = Back {
+        status: note.status.clone(),
+        reason: note.reason.clone(),
+        ..Back::new(
+            "credit_note",
+            format!("cn:{}", note.credit_note),
+            at,
+            amount,
+            &note.currency,
+        )
+    };
+    Some(back).filter(|back| back.amount > 0)
+}
+
+/// Rule G3: what credit notes name is taken back of the lines that they name, the rest of all lines in proportion to
+/// what is left of them.
+fn take_lines(backs: &mut [Back], notes: &[(&Fact, &CreditNoteFact)], sale: &Sale, gross: i64) {
+    let mut left: Vec<i64> = sale.lines.iter().map(|l| l.amount).collect();
+    let mut named: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for (_, note) in notes {
+        for line in note.lines.iter().filter(|line| !line.id.is_empty()) {
+            *named.entry((&note.credit_note, &line.id)).or_default() += line.amount;
+        }
+    }
+    let mut taken: i64 = 0;
+    for back in backs {
+        let before = left.clone();
+        let mut needed = money::scale(sale.amount, back.after, gross) - taken;
+        taken += needed;
+        let note = notes.iter().map(|(_, note)| *note).find(|note| {
+            let refund = back.anchor.strip_prefix("re:").unwrap_or_default();
+            back.anchor.strip_prefix("cn:") == Some(&note.credit_note)
+                || note.refunds.iter().any(|id| id == refund)
+        });
+        for (line, left) in sale.lines.iter().zip(&mut left) {
+            let Some(credited) =
+                note.and_then(|note| named.get_mut(&(note.credit_note.as_str(), line.id.as_str())))
+            else {
+                continue;
+            };
+            let part = needed.min(*left).min(*credited).max(0);
+            *credited -= part;
+            *left -= part;
+            needed -= part;
+        }
+        if let Some(parts) = money::allocate(needed, &left) {
+            for (left, part) in left.iter_mut().zip(parts) {
+                *left -= part;
+            }
+        }
+        let lines = sale.lines.iter().zip(before.iter().zip(&left));
+        let line = |(line, (before, after)): (&tributary_avro::Line, (&i64, &i64))| LineBack {
+            whole: line.amount,
+            before: line.amount - before,
+            after: line.amount - after,
+        };
+        back.lines = Some(lines.map(line).collect());
+    }
 }
 
 /// A dispute of a payment.
@@ -132,16 +256,11 @@ impl Dispute<'_> {
 
     fn back(&self) -> Option<Back> {
         let dispute = self.latest;
+        let anchor = format!("dp:{}", dispute.dispute);
         Some(Back {
-            kind: "dispute",
-            anchor: format!("dp:{}", dispute.dispute),
-            at: self.taken?,
-            amount: dispute.amount,
-            currency: dispute.currency.clone(),
             status: dispute.status.clone(),
             reason: dispute.reason.clone(),
-            before: 0,
-            after: 0,
+            ..Back::new("dispute", anchor, self.taken?, dispute.amount, &dispute.currency)
         })
     }
 }

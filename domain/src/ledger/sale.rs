@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use tributary_avro::{
-    Body, ChargeFact, CustomerRef, DiscountRef, Fact, InvoiceFact, Line, PaymentIntentFact, SessionFact,
+    Body, ChargeFact, CustomerRef, DiscountRef, Fact, InvoiceFact, Line, Metadata, PaymentIntentFact,
+    SessionFact,
 };
 
 use super::money;
@@ -61,6 +62,19 @@ pub struct Payment {
     pub discounts: Vec<DiscountRef>,
     /// A fact names an external ID, Stripe customer or e-mail address.
     pub has_identity: bool,
+    /// Metadata of all its facts; of equal names, the latest.
+    pub metadata: Metadata,
+    /// Subscription that it is for; empty if none.
+    pub subscription: String,
+}
+
+/// The workspace's settings that decide what is a sale.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// Rule E5.
+    pub bare_payments: bool,
+    /// Rule E8: subscriptions are tracked by dates, so that their invoices are no sales.
+    pub by_dates: bool,
 }
 
 /// The latest fact of each object, as bodies of one kind.
@@ -107,14 +121,16 @@ fn further(status: &str, order: &[&str]) -> u8 {
     order.iter().position(|s| *s == status).map_or(0, |i| i as u8 + 1)
 }
 
-/// What the facts of one payment say together. `bare_payments` is the workspace's setting (rule E5).
-pub fn payment(facts: &[Fact], bare_payments: bool) -> Payment {
+/// What the facts of one payment say together.
+pub fn payment(facts: &[Fact], settings: Settings) -> Payment {
     let mut out = Payment {
         sale: Err(Waiting::Unlinked),
         ids: Vec::new(),
         clicks: Vec::new(),
         discounts: Vec::new(),
         has_identity: false,
+        metadata: metadata(facts),
+        subscription: String::new(),
     };
     for fact in facts {
         collect(&fact.body, &mut out);
@@ -127,14 +143,46 @@ pub fn payment(facts: &[Fact], bare_payments: bool) -> Payment {
         (&a.promotion_code, &a.coupon, &a.code).cmp(&(&b.promotion_code, &b.coupon, &b.code))
     });
     out.discounts.dedup();
-    out.sale = sale(facts, bare_payments);
+    let subscriptions = facts.iter().filter_map(|fact| match &fact.body {
+        Body::Session(s) => Some(&s.subscription),
+        Body::Invoice(i) => Some(&i.subscription),
+        Body::Period(p) => Some(&p.subscription),
+        _ => None,
+    });
+    let subscription = subscriptions.filter(|id| !id.is_empty()).min();
+    out.subscription = subscription.cloned().unwrap_or_default();
+    out.sale = if settings.by_dates && !out.subscription.is_empty() {
+        of_period(facts)
+    } else {
+        sale(facts, settings.bare_payments)
+    };
     out
+}
+
+fn metadata(facts: &[Fact]) -> Metadata {
+    let told = facts.iter().filter_map(|fact| {
+        let metadata = match &fact.body {
+            Body::Sale(s) => &s.metadata,
+            Body::Period(p) => &p.metadata,
+            Body::Session(s) => &s.metadata,
+            Body::Invoice(i) => &i.metadata,
+            Body::Charge(c) => &c.metadata,
+            Body::PaymentIntent(p) => &p.metadata,
+            _ => return None,
+        };
+        Some((fact.at, &fact.id, metadata)).filter(|_| !metadata.is_empty())
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort_by_key(|(at, id, _)| (*at, *id));
+    let all = told.into_iter().flat_map(|(_, _, metadata)| metadata);
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn collect(body: &Body, out: &mut Payment) {
     let none = CustomerRef::default();
     let (ids, customer, click, discounts, code): (Vec<&str>, _, &str, &[DiscountRef], &str) = match body {
         Body::Sale(s) => (vec![&s.external_id], &s.customer, &s.click_id, &[], &s.coupon),
+        Body::Period(p) => (vec![&p.subscription], &p.customer, &p.click_id, &[], ""),
         Body::Session(s) => (
             vec![&s.session, &s.payment_intent, &s.invoice],
             &s.customer,
@@ -184,6 +232,38 @@ fn collect(body: &Body, out: &mut Payment) {
         mail,
     } = customer;
     out.has_identity |= !(external_id.is_empty() && stripe.is_empty() && mail.is_empty());
+}
+
+/// Rule E8: the period of an active subscription is the sale; its latest statement says what it costs.
+fn of_period(facts: &[Fact]) -> Result<Sale, Waiting> {
+    let periods = latest(facts, |b| if let Body::Period(p) = b { Some(&**p) } else { None });
+    let (fact, period) = periods.into_iter().next().ok_or(Waiting::Nothing)?;
+    let amount = period
+        .items
+        .iter()
+        .fold(0, |sum: i64, line| sum.saturating_add(line.amount));
+    Sale {
+        anchor: object(&fact.body),
+        at: period.start,
+        amount,
+        currency: period.currency.clone(),
+        lines: period.items.clone(),
+        billing: if period.is_first {
+            "new_subscription"
+        } else {
+            "renewal"
+        },
+        event_name: if period.is_first {
+            "Subscription creation"
+        } else {
+            "Subscription period"
+        }
+        .to_owned(),
+        source: "stripe",
+        client_side: false,
+        paid: amount,
+    }
+    .worth_something()
 }
 
 /// The sale of a payment.
@@ -432,6 +512,20 @@ fn earliest(facts: &[Fact], paid_at: impl Fn(&Body) -> Option<Option<i64>>) -> i
 }
 
 impl Sale {
+    /// Its lines, with amounts that add up to this one: the sale in another currency (rule E6).
+    pub fn lines_worth(&self, amount: i64) -> Vec<Line> {
+        if amount == self.amount {
+            return self.lines.clone();
+        }
+        let amounts: Vec<i64> = self.lines.iter().map(|l| l.amount).collect();
+        let parts = money::allocate(amount, &amounts).unwrap_or_else(|| vec![0; amounts.len()]);
+        let line = |(line, amount): (&Line, i64)| Line {
+            amount,
+            ..line.clone()
+        };
+        self.lines.iter().zip(parts).map(line).collect()
+    }
+
     fn worth_something(self) -> Result<Self, Waiting> {
         if self.amount > 0 {
             Ok(self)
@@ -451,9 +545,9 @@ fn fit_lines(lines: &[Line], amount: i64, cut: bool) -> Vec<Line> {
     if cut || weights.iter().any(|w| *w < 0) {
         let rest = amount.saturating_sub(weights.iter().fold(0, |sum: i64, w| sum.saturating_add(*w)));
         let rest = Line {
-            product: String::new(),
             quantity: 1,
             amount: rest,
+            ..Line::default()
         };
         return lines.iter().cloned().chain([rest]).collect();
     }
@@ -467,9 +561,9 @@ fn fit_lines(lines: &[Line], amount: i64, cut: bool) -> Vec<Line> {
             })
             .collect(),
         None => vec![Line {
-            product: String::new(),
             quantity: 1,
             amount,
+            ..Line::default()
         }],
     }
 }

@@ -6,8 +6,6 @@
 use serde::{Deserialize, Serialize};
 use tributary_avro::{ClickFact, DiscountRef};
 
-use super::lead::LeadKind;
-
 /// A lead or sale of the case, as the others see it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Birth {
@@ -19,6 +17,8 @@ pub struct Birth {
     pub event: String,
     /// Click IDs that it names.
     pub clicks: Vec<String>,
+    /// It is the start of a trial.
+    pub is_trial: bool,
 }
 
 /// A use of coupons on a payment of the case.
@@ -46,16 +46,31 @@ pub struct Touches {
 pub struct View {
     /// External ID, else Stripe customer ID, else guest hash, else empty.
     pub customer: String,
+    /// Hashes of its addresses.
+    pub mails: Vec<String>,
     /// Touches of the case.
     pub touches: Touches,
-    /// Tracked leads, by time; or else the one born lead.
+    /// Leads by time, one for each event: tracked ones, or else the one born lead; and the first trial.
     pub leads: Vec<Birth>,
-    /// How the leads came to be.
-    pub lead_kind: Option<u8>,
     /// First sale.
     pub first_sale: Option<Birth>,
     /// First use of a coupon that belongs to a partner.
     pub first_coupon: Option<CouponUse>,
+    /// Partners that the customer was given to by hand, each from when on (UTC milliseconds), by time; empty: to nobody.
+    pub assignments: Vec<(i64, String)>,
+    /// Subscriptions, by anchor.
+    pub subscriptions: Vec<Span>,
+}
+
+/// From when to when a subscription went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Key of the subscription.
+    pub anchor: String,
+    /// Start, UTC milliseconds.
+    pub start: i64,
+    /// End, UTC milliseconds; None while it goes on.
+    pub end: Option<i64>,
 }
 
 impl View {
@@ -64,8 +79,28 @@ impl View {
         self.leads.first().or(self.first_sale.as_ref())
     }
 
-    /// Whether born leads of this kind count.
-    pub fn counts(&self, kind: LeadKind) -> bool {
-        self.lead_kind == Some(kind as u8)
+    /// The partner that the customer was given to by hand at `at`; None if to nobody.
+    pub fn assigned(&self, at: i64) -> Option<&str> {
+        let latest = self.assignments.iter().rev().find(|(from, _)| *from <= at);
+        latest
+            .map(|(_, partner)| partner.as_str())
+            .filter(|partner| !partner.is_empty())
+    }
+
+    /// The start of a subscription, UTC milliseconds.
+    pub fn start_of(&self, subscription: &str) -> Option<i64> {
+        let same = |span: &&Span| span.anchor.strip_prefix("subscription:") == Some(subscription);
+        self.subscriptions.iter().find(same).map(|span| span.start)
+    }
+
+    /// Whether a customer had no subscription any more when this one ended (rule E9).
+    pub fn is_last(&self, ended: &Span) -> bool {
+        let Some(end) = ended.end else { return false };
+        self.subscriptions.iter().all(|other| {
+            let goes_on = other
+                .end
+                .is_none_or(|theirs| (theirs, &other.anchor) > (end, &ended.anchor));
+            other.anchor == ended.anchor || other.start > end || !goes_on
+        })
     }
 }

@@ -7,21 +7,23 @@ use tributary_avro::{Body, Config, RuleFact};
 
 use super::{Outcome, Rejection};
 use crate::fact::Origin;
-use crate::rules::{Coupon, Link, Partner, Program, Workspace};
+use crate::mail::MailKey;
+use crate::rules::{Coupon, DayRates, Link, Partner, Program, Workspace};
 use crate::tenant::Tenant;
 
-/// The rule facts of a declaration.
-pub fn config(config: &Config) -> Result<Outcome, Rejection> {
+/// The rule facts of a declaration. Addresses in it are hashed under `mail`.
+pub fn config(config: &Config, mail: &MailKey) -> Result<Outcome, Rejection> {
     let check = match config.kind.as_str() {
         "workspace" => valid::<Workspace>,
         "program" => valid::<Program>,
         "partner" => valid::<Partner>,
         "link" => valid::<Link>,
         "coupon" => valid::<Coupon>,
+        "fx" => rates,
         kind => {
             return Err(Rejection::new(
                 "unknown_kind",
-                format!("config.kind: {kind:?} is none of workspace, program, partner, link, coupon"),
+                format!("config.kind: {kind:?} is none of workspace, program, partner, link, coupon, fx"),
             ));
         }
     };
@@ -44,6 +46,11 @@ pub fn config(config: &Config) -> Result<Outcome, Rejection> {
         check(&config.document)
             .map_err(|e| Rejection::new("invalid_document", format!("config.document: {e}")))?;
     }
+    let document = if config.kind == "partner" && !config.deleted {
+        without_address(&config.document, mail)
+    } else {
+        config.document.clone()
+    };
     let mut modes: Vec<&String> = config.modes.iter().collect();
     modes.sort();
     modes.dedup();
@@ -59,10 +66,26 @@ pub fn config(config: &Config) -> Result<Outcome, Rejection> {
             id: config.id.clone(),
             from: config.from,
             deleted: config.deleted,
-            document: config.document.clone(),
+            document: document.clone(),
         })))
     });
     Ok(Outcome::Facts(facts.collect()))
+}
+
+/// Facts are kept for ever, and hold no address: the partner's is replaced by its hash (rule C10).
+fn without_address(document: &str, mail: &MailKey) -> String {
+    let hashed = serde_json::from_str(document)
+        .ok()
+        .and_then(|mut partner: Partner| {
+            partner.mail = mail.hash(&std::mem::take(&mut partner.email)).unwrap_or_default();
+            serde_json::to_string(&partner).ok()
+        });
+    hashed.unwrap_or_else(|| document.to_owned())
+}
+
+fn rates(document: &str) -> Result<(), serde_json::Error> {
+    let day: DayRates = serde_json::from_str(document)?;
+    day.numbers().map(drop).map_err(serde::de::Error::custom)
 }
 
 fn valid<T: DeserializeOwned>(document: &str) -> Result<(), serde_json::Error> {

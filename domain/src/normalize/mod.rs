@@ -97,11 +97,15 @@ pub fn claimed_click(fact: &Fact) -> Option<&str> {
         Body::Invoice(b) => &b.click_id,
         Body::Charge(b) => &b.click_id,
         Body::PaymentIntent(b) => &b.click_id,
+        Body::Subscription(b) => &b.click_id,
+        Body::Period(b) => &b.click_id,
         Body::Click(_)
         | Body::Redemption(_)
         | Body::InvoicePayment(_)
         | Body::Refund(_)
         | Body::Dispute(_)
+        | Body::CreditNote(_)
+        | Body::Assignment(_)
         | Body::PromotionCode(_)
         | Body::Rule(_)
         | Body::Command(_) => return None,

@@ -105,6 +105,7 @@ fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
             product: line.product.clone(),
             quantity: amount("lines.quantity", line.quantity)?,
             amount: amount("lines.amount", line.amount)?,
+            id: String::new(),
         });
     }
     let name = track.event_name.trim();

@@ -4,7 +4,8 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tributary_avro::{PromotionCodeFact, RuleFact};
 
-use super::{Coupon, Partner, Program, Version, Versions, Workspace};
+use super::rates::{Converted, DayRates, Rates};
+use super::{Coupon, Partner, Program, RewardEvent, Version, Versions, Workspace};
 
 /// What is declared, by kind and ID.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct Rules {
     partners: FxHashMap<String, Versions<Partner>>,
     coupons: FxHashMap<String, Versions<Coupon>>,
     promotion_codes: FxHashMap<String, (i64, String, PromotionCodeFact)>,
+    rates: Rates,
 }
 
 /// Why a rule fact is refused.
@@ -51,6 +53,15 @@ impl Rules {
                     .add(version)
             }
             "link" => true,
+            "fx" => {
+                let day: DayRates =
+                    serde_json::from_str(&rule.document).map_err(|e| invalid(rule, &e.to_string()))?;
+                let numbers = day.numbers().map_err(|e| invalid(rule, &e))?;
+                if !self.rates.add(fact, at, &day, &numbers) {
+                    return Err(invalid(rule, "other rates of that day are stated already (E6)"));
+                }
+                true
+            }
             _ => return Err(invalid(rule, "unknown kind of rule")),
         })
     }
@@ -62,6 +73,26 @@ impl Rules {
             self.promotion_codes
                 .insert(code.promotion_code.clone(), (at, fact.to_owned(), code.clone()));
         }
+    }
+
+    /// Whether any reward has a limit that customers share: a cap on leads (rule F4).
+    pub fn has_shared_limits(&self) -> bool {
+        let of_programs = self
+            .programs
+            .values()
+            .flat_map(Versions::all)
+            .flat_map(|program| {
+                let groups = program.groups.iter().flat_map(|group| &group.rewards);
+                program.rewards.iter().chain(groups)
+            });
+        let of_partners = self
+            .partners
+            .values()
+            .flat_map(Versions::all)
+            .flat_map(|p| &p.rewards);
+        of_programs
+            .chain(of_partners)
+            .any(|r| r.event == RewardEvent::Lead && r.cap.is_some())
     }
 
     /// Settings in force at `at`; None before the workspace is declared.
@@ -77,6 +108,11 @@ impl Rules {
             id
         };
         self.programs.get(id)?.at(at)
+    }
+
+    /// An amount of minor units in another currency, by the rates of the day of `at` (rule E6).
+    pub fn convert(&self, amount: i64, from: &str, to: &str, at: i64) -> Option<Converted> {
+        self.rates.convert(amount, from, to, at)
     }
 
     /// The partner in force at `at`.

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Condition, DayRates};
+
 /// A whole program.yaml: one workspace and everything it declares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,9 @@ pub struct ProgramFile {
     /// Partners' codes.
     #[serde(default)]
     pub coupons: Vec<Coupon>,
+    /// Exchange rates (rule E6). A running Tributary gets them by `tributary fx load`, day by day.
+    #[serde(default)]
+    pub rates: Vec<DayRates>,
 }
 
 /// Settings of a workspace.
@@ -56,6 +61,15 @@ pub struct Workspace {
     /// Leads born from payment links and Stripe customers earn lead rewards (rule D2).
     #[serde(default)]
     pub stripe_leads_earn: bool,
+    /// A subscription that starts with a trial is a lead (rule D3).
+    #[serde(default)]
+    pub trials: bool,
+    /// A trial is one lead for each unit of the subscription (rule D3).
+    #[serde(default)]
+    pub trial_quantity: bool,
+    /// What of a subscription is a sale (rule E8).
+    #[serde(default)]
+    pub subscriptions: Subscriptions,
     /// A `client_reference_id` that is no click ID is an external ID (rule B2).
     #[serde(default)]
     pub client_reference_is_external_id: bool,
@@ -65,6 +79,17 @@ pub struct Workspace {
     /// When this version holds from, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+/// Rule E8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subscriptions {
+    /// Each paid invoice.
+    #[default]
+    Transactions,
+    /// Each period of an active subscription, whatever its invoices say.
+    Dates,
 }
 
 /// A key of the tracking API. Only its hash is kept.
@@ -121,6 +146,12 @@ pub struct Program {
     /// Days until a commission is due (rule F6).
     #[serde(default = "holding_days")]
     pub holding_days: i64,
+    /// Flags that withhold what is earned until somebody decides (rule C10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withhold: Vec<Flag>,
+    /// A sale that only a browser told of is not withheld (rule C9).
+    #[serde(default)]
+    pub trust_browsers: bool,
     /// What is earned, asked after the partner's and its group's (rule F1).
     #[serde(default)]
     pub rewards: Vec<Reward>,
@@ -143,6 +174,29 @@ pub struct Group {
     pub rewards: Vec<Reward>,
 }
 
+/// What looks odd about a lead or sale (rule C10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// The customer is the partner.
+    SelfReferral,
+    /// The first sale was before the click.
+    ExistingCustomer,
+    /// A bot made the click.
+    BotClick,
+}
+
+impl Flag {
+    /// As it stands in the ledger.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::SelfReferral => "self_referral",
+            Self::ExistingCustomer => "existing_customer",
+            Self::BotClick => "bot_click",
+        }
+    }
+}
+
 /// Rule C3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,6 +206,12 @@ pub enum Model {
     LastClick,
     /// The first touch takes all.
     FirstClick,
+    /// Every touch gets the same share.
+    Linear,
+    /// The first and the last get 40 % each, those between them 20 % together.
+    PositionBased,
+    /// A touch that is 7 days older than another gets half its share.
+    TimeDecay,
 }
 
 /// Rule C5.
@@ -187,6 +247,95 @@ pub struct Reward {
     /// Products it fits: a list, or one text with commas; empty: every product (rule F2).
     #[serde(default, deserialize_with = "list_or_commas")]
     pub products: Vec<String>,
+    /// It is earned for so many sales of one customer (rule F4); none: without limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_charges: Option<u32>,
+    /// It is earned for so many full months after the customer's first sale; 0: for the first sale only (rule F4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_months: Option<u32>,
+    /// What it may earn at most (rule F4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Cap>,
+    /// What is earned instead where conditions hold (rules F1, F1a).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modifiers: Vec<Modifier>,
+}
+
+/// The most that a reward earns in a period: for sales per partner and customer, for leads per partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cap {
+    /// Minor units of the workspace's currency.
+    pub amount: i64,
+    /// Period, UTC.
+    #[serde(default)]
+    pub per: Period,
+}
+
+/// Period of a cap, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// A day.
+    Day,
+    /// A week, from Sunday.
+    Week,
+    /// A calendar month.
+    Month,
+    /// All time.
+    #[default]
+    Ever,
+}
+
+impl Period {
+    /// The first moment of the period in which `at` lies, UTC milliseconds.
+    pub fn start(self, at: i64) -> i64 {
+        const DAY: i64 = 86_400_000;
+        let day = at.div_euclid(DAY);
+        match self {
+            Self::Day => day * DAY,
+            // 1970-01-01 was a Thursday.
+            Self::Week => (day - (day + 4).rem_euclid(7)) * DAY,
+            Self::Month => {
+                let time = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
+                let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
+                (day + 1 - i64::from(date.day())) * DAY
+            }
+            Self::Ever => 0,
+        }
+    }
+}
+
+/// Other terms of a reward where conditions hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modifier {
+    /// Whether all conditions must hold, or any.
+    #[serde(default, rename = "match")]
+    pub matching: Matching,
+    /// Questions about the lead or sale, its customer and its partner.
+    pub conditions: Vec<Condition>,
+    /// Percent of the sale in place of the reward's terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+    /// Flat amount in place of the reward's terms, minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<i64>,
+    /// Months in place of the reward's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_months: Option<u32>,
+}
+
+/// How several conditions go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Matching {
+    /// All must hold.
+    #[default]
+    #[serde(rename = "AND")]
+    And,
+    /// One is enough.
+    #[serde(rename = "OR")]
+    Or,
 }
 
 /// Event of a reward.
@@ -215,6 +364,15 @@ pub struct Partner {
     /// Program it takes part in; empty: the first program.
     #[serde(default)]
     pub program: String,
+    /// E-mail address, for telling self-referral (rule C10). Facts hold its hash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub email: String,
+    /// Keyed hash of `email`: Tributary sets it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mail: String,
+    /// Country, ISO 3166-1 alpha-2, upper case: what rewards may ask about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub country: String,
     /// Group of partners; one that the program declares has rewards.
     #[serde(default)]
     pub group: String,
@@ -405,5 +563,28 @@ impl<'de> Deserialize<'de> for Percent {
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_begin_at_midnight_and_weeks_on_sunday() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let wednesday = at("2026-11-25T13:00:00Z");
+        assert_eq!(Period::Day.start(wednesday), at("2026-11-25T00:00:00Z"));
+        assert_eq!(Period::Week.start(wednesday), at("2026-11-22T00:00:00Z"));
+        assert_eq!(
+            Period::Week.start(at("2026-11-22T00:00:00Z")),
+            at("2026-11-22T00:00:00Z")
+        );
+        assert_eq!(
+            Period::Week.start(at("2026-11-21T23:59:59Z")),
+            at("2026-11-15T00:00:00Z")
+        );
+        assert_eq!(Period::Month.start(wednesday), at("2026-11-01T00:00:00Z"));
+        assert_eq!(Period::Ever.start(wednesday), 0);
     }
 }

@@ -8,7 +8,12 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use tributary_avro::Config;
 
-use super::{ProgramFile, Reward, RewardEvent};
+use super::{Condition, DayRates, ProgramFile, Reward, RewardEvent};
+
+/// A longer one is no limit: leave it out.
+const MOST_MONTHS: u32 = 1200;
+/// Each sale is counted: a limit must be a limit.
+const MOST_CHARGES: u32 = 10_000;
 
 /// A problem of a program file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +34,7 @@ struct Outline {
     partners: Vec<Spanned<serde_json::Value>>,
     links: Vec<Spanned<serde_json::Value>>,
     coupons: Vec<Spanned<serde_json::Value>>,
+    rates: Vec<Spanned<serde_json::Value>>,
 }
 
 struct Checker {
@@ -89,6 +95,7 @@ impl Checker {
             "partners" => &self.outline.partners,
             "links" => &self.outline.links,
             "coupons" => &self.outline.coupons,
+            "rates" => &self.outline.rates,
             _ => return self.outline.workspace.as_ref().map_or(1, |w| w.referenced.line()),
         };
         items.get(index).map_or(1, |item| item.referenced.line())
@@ -161,11 +168,24 @@ impl Checker {
             self.expect(known, "partners", i, || {
                 format!("program: there is no program {:?} (F1)", partner.program)
             });
+            let address = partner.email.is_empty() || crate::mail::normalize(&partner.email).is_some();
+            self.expect(address, "partners", i, || {
+                "email: is no e-mail address (C10)".into()
+            });
+            self.expect(partner.mail.is_empty(), "partners", i, || {
+                "mail: is set by Tributary; give email (C10)".into()
+            });
+            let country =
+                partner.country.len() == 2 && partner.country.bytes().all(|b| b.is_ascii_uppercase());
+            self.expect(country || partner.country.is_empty(), "partners", i, || {
+                "country: two upper-case letters of ISO 3166-1 (F1)".into()
+            });
             self.expect(time(partner.from.as_ref()).is_ok(), "partners", i, || {
                 "from: not RFC 3339".into()
             });
             self.rewards("partners", i, &partner.rewards);
         }
+        self.rates(&file.rates);
         self.unique("links", file.links.iter().map(|l| l.id.as_str()));
         let mut places = BTreeSet::new();
         for (i, link) in file.links.iter().enumerate() {
@@ -219,6 +239,17 @@ impl Checker {
         }
     }
 
+    fn rates(&mut self, rates: &[DayRates]) {
+        let mut days = BTreeSet::new();
+        for (i, day) in rates.iter().enumerate() {
+            let problem = day.numbers().err();
+            self.expect(problem.is_none(), "rates", i, || problem.unwrap_or_default());
+            self.expect(days.insert(day.id()), "rates", i, || {
+                format!("date: {} of {} is declared twice (E6)", day.date, day.base)
+            });
+        }
+    }
+
     fn unique<'a>(&mut self, section: &str, ids: impl Iterator<Item = &'a str>) {
         let mut seen = BTreeSet::new();
         for (i, id) in ids.enumerate() {
@@ -246,10 +277,56 @@ impl Checker {
             self.expect(flat_lead, section, index, || {
                 format!("rewards: {id:?}: a lead reward is flat (F1)")
             });
-            let positive = amount.is_none_or(|a| (0..=crate::normalize::MAX_AMOUNT).contains(&a));
-            self.expect(positive, section, index, || {
+            let is_amount = |a: i64| (0..=crate::normalize::MAX_AMOUNT).contains(&a);
+            self.expect(amount.is_none_or(is_amount), section, index, || {
                 format!("rewards: {id:?}: amount is minor units, 0 or more (F1)")
             });
+            self.expect(
+                reward.cap.is_none_or(|cap| is_amount(cap.amount)),
+                section,
+                index,
+                || format!("rewards: {id:?}: cap.amount is minor units, 0 or more (F4)"),
+            );
+            let months = [reward.max_months]
+                .into_iter()
+                .chain(reward.modifiers.iter().map(|m| m.max_months))
+                .flatten()
+                .all(|months| months <= MOST_MONTHS);
+            self.expect(months, section, index, || {
+                format!("rewards: {id:?}: max_months is at most {MOST_MONTHS} (F4)")
+            });
+            let counted = reward.max_charges.is_none_or(|n| (1..=MOST_CHARGES).contains(&n));
+            self.expect(counted, section, index, || {
+                format!("rewards: {id:?}: max_charges is 1 to {MOST_CHARGES} (F4)")
+            });
+            let of_sales = *event == RewardEvent::Sale
+                || (reward.max_charges.is_none()
+                    && reward.max_months.is_none()
+                    && reward.products.is_empty());
+            self.expect(of_sales, section, index, || {
+                format!("rewards: {id:?}: max_charges, max_months and products are for sales (F4)")
+            });
+            for modifier in &reward.modifiers {
+                self.expect(!modifier.conditions.is_empty(), section, index, || {
+                    format!("rewards: {id:?}: a modifier needs conditions (F1)")
+                });
+                let one = modifier.percent.is_none() || modifier.amount.is_none();
+                self.expect(one, section, index, || {
+                    format!("rewards: {id:?}: a modifier has percent or amount, not both (F1)")
+                });
+                let flat_lead = *event == RewardEvent::Sale || modifier.percent.is_none();
+                self.expect(flat_lead, section, index, || {
+                    format!("rewards: {id:?}: a lead reward is flat, its modifiers too (F1)")
+                });
+                self.expect(modifier.amount.is_none_or(is_amount), section, index, || {
+                    format!("rewards: {id:?}: a modifier's amount is minor units, 0 or more (F1)")
+                });
+                for problem in modifier.conditions.iter().filter_map(Condition::problem) {
+                    self.expect(false, section, index, || {
+                        format!("rewards: {id:?}: {problem} (F1)")
+                    });
+                }
+            }
         }
     }
 }
@@ -324,6 +401,7 @@ impl ProgramFile {
                 .iter()
                 .map(|c| config("coupon", &c.code, c.from.as_ref(), serde_json::to_string(c))),
         );
+        configs.extend(self.rates.iter().map(|day| day.config(w, at)));
         configs
     }
 }
@@ -372,7 +450,7 @@ coupons:
         );
         assert_eq!(configs[4].from, Some(1_767_225_600_000));
         for config in &configs {
-            assert!(crate::normalize::config(config).is_ok());
+            assert!(crate::normalize::config(config, &crate::mail::MailKey::new("k")).is_ok());
         }
     }
 

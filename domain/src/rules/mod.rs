@@ -1,11 +1,15 @@
 //! Rules: what a workspace declares (program.yaml), as documents with validity in time.
 
 mod book;
+mod conditions;
 mod documents;
 mod file;
+mod rates;
 mod versions;
 
 pub use book::{InvalidRule, Rules};
+pub use conditions::{Attribute, Condition, Operand, Operator, Value};
 pub use documents::*;
 pub use file::{Problem, parse};
+pub use rates::{Converted, DayRates, GOOD_FOR, decimals};
 pub use versions::{Version, Versions};

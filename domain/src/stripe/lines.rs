@@ -15,6 +15,55 @@ pub(super) fn of_invoice(invoice: &Object) -> Result<Vec<Line>, Rejection> {
 
 fn invoice_line(value: &Json) -> Result<Line, Rejection> {
     let line = Object::inner("invoice.lines", value);
+    Ok(Line {
+        product: line
+            .id(&["pricing.price_details.product", "price.product", "plan.product"])
+            .to_owned(),
+        quantity: line.quantity(),
+        amount: net(&line)?,
+        id: line.word("id").to_owned(),
+    })
+}
+
+/// Lines of a credit note; each names the invoice's line that it takes back, if it is about one.
+pub(super) fn of_credit_note(note: &Object) -> Result<Vec<Line>, Rejection> {
+    let lines = note.list("lines").iter();
+    lines
+        .map(|value| {
+            let line = Object::inner("credit_note.lines", value);
+            Ok(Line {
+                product: String::new(),
+                quantity: line.quantity(),
+                amount: net(&line)?,
+                id: line.id(&["invoice_line_item"]).to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// What one period of a subscription costs, before discounts and tax. Metered and tiered prices tell no amount.
+pub(super) fn of_subscription(subscription: &Object) -> Result<Vec<Line>, Rejection> {
+    let items = subscription.list("items").iter();
+    items
+        .map(|value| {
+            let item = Object::inner("subscription.items", value);
+            let unit = match item.amount("price.unit_amount")? {
+                Some(unit) => unit,
+                None => item.amount("plan.amount")?.unwrap_or(0),
+            };
+            let quantity = item.quantity();
+            Ok(Line {
+                product: item.id(&["price.product", "plan.product"]).to_owned(),
+                quantity,
+                amount: item.bounded("amount", i128::from(unit) * i128::from(quantity))?,
+                id: String::new(),
+            })
+        })
+        .collect()
+}
+
+/// The amount of a line after discounts, granted credits and inclusive tax.
+fn net(line: &Object) -> Result<i64, Rejection> {
     let mut amount = i128::from(line.needed_amount("amount")?);
     for discount in line.list("discount_amounts") {
         amount -= part(discount)?;
@@ -33,13 +82,7 @@ fn invoice_line(value: &Json) -> Result<Line, Rejection> {
     for tax in taxes.iter().filter(|tax| inclusive(tax)) {
         amount -= part(tax)?;
     }
-    Ok(Line {
-        product: line
-            .id(&["pricing.price_details.product", "price.product", "plan.product"])
-            .to_owned(),
-        quantity: line.quantity(),
-        amount: line.bounded("amount", amount)?,
-    })
+    line.bounded("amount", amount)
 }
 
 /// Line items where the session came expanded; their total is after discounts and with all tax.
@@ -58,6 +101,7 @@ pub(super) fn of_session(session: &Object) -> Result<Vec<Line>, Rejection> {
                     "amount_total",
                     i128::from(item.needed_amount("amount_total")?) - tax,
                 )?,
+                id: item.word("id").to_owned(),
             })
         })
         .collect()

@@ -6,6 +6,7 @@
 //! Invariant: both shapes of one payment give the same facts as far as they hold the same information.
 
 mod charge;
+mod credit_note;
 mod customer;
 mod discounts;
 mod dispute;
@@ -19,6 +20,7 @@ mod promotion_code;
 mod reader;
 mod refund;
 mod session;
+mod subscription;
 
 use tributary_avro::{Body, StripeEvent};
 
@@ -131,6 +133,17 @@ fn read(object: &Json, reader: &Reader) -> Reading {
         "promotion_code.created" | "promotion_code.updated" | "promotion_code.deleted" => {
             promotion_code::read(&of("promotion_code", "promotion_code")?, reader)
         }
+        "customer.subscription.created"
+        | "customer.subscription.updated"
+        | "customer.subscription.deleted"
+        | "customer.subscription.paused"
+        | "customer.subscription.resumed"
+        | "customer.subscription.trial_will_end" => {
+            subscription::read(&of("subscription", "subscription")?, reader)
+        }
+        "credit_note.created" | "credit_note.updated" | "credit_note.voided" => {
+            credit_note::read(&of("credit_note", "credit_note")?, reader)
+        }
         other if not_yet_read(other) => Ok(Read::Ignored("not_yet_read")),
         _ => Ok(Read::Ignored("event_type")),
     }
@@ -143,15 +156,6 @@ fn not_yet_read(event_type: &str) -> bool {
         return false;
     };
     let events: &[&str] = match object {
-        "credit_note" => &["created", "updated", "voided"],
-        "customer.subscription" => &[
-            "created",
-            "updated",
-            "deleted",
-            "paused",
-            "resumed",
-            "trial_will_end",
-        ],
         "coupon" | "product" | "price" => &["created", "updated", "deleted"],
         "account.application" => &["deauthorized"],
         _ => &[],

@@ -3,7 +3,7 @@
 use tributary_avro::{Body, Config};
 use tributary_domain::normalize::{self, Outcome, claimed_click};
 
-use crate::support::verdict;
+use crate::support::{hash, mail, verdict};
 
 fn coupon() -> Config {
     Config {
@@ -20,7 +20,7 @@ fn coupon() -> Config {
 
 #[test]
 fn a_declaration_is_a_rule_in_each_mode() {
-    let Ok(Outcome::Facts(facts)) = normalize::config(&coupon()) else {
+    let Ok(Outcome::Facts(facts)) = normalize::config(&coupon(), &mail()) else {
         panic!("no facts");
     };
     let modes: Vec<&str> = facts.iter().map(|f| f.mode.as_str()).collect();
@@ -63,11 +63,56 @@ fn declarations_that_no_engine_could_read_are_refused() {
     for (change, expected) in table {
         let mut config = coupon();
         change(&mut config);
-        let found = verdict(&normalize::config(&config));
+        let found = verdict(&normalize::config(&config, &mail()));
         assert!(found.starts_with(expected), "{found:?} is not {expected:?}");
     }
     let mut gone = coupon();
     gone.deleted = true;
     gone.document.clear();
-    assert_eq!(verdict(&normalize::config(&gone)), "Rule + Rule");
+    assert_eq!(verdict(&normalize::config(&gone, &mail())), "Rule + Rule");
+}
+
+#[test]
+fn a_partners_address_becomes_its_hash() {
+    let partner = Config {
+        kind: "partner".into(),
+        id: "ada".into(),
+        document: r#"{"id":"ada","email":"Ada+x@home.test"}"#.into(),
+        ..coupon()
+    };
+    let Ok(Outcome::Facts(facts)) = normalize::config(&partner, &mail()) else {
+        panic!("no facts");
+    };
+    let Body::Rule(rule) = &facts[0].body else {
+        panic!("{facts:?}");
+    };
+    assert!(!rule.document.contains('@'), "{}", rule.document);
+    assert!(
+        rule.document.contains(&hash("ada@home.test")),
+        "{}",
+        rule.document
+    );
+}
+
+#[test]
+fn rates_must_be_numbers() {
+    let rates = |document: &str| {
+        let config = Config {
+            kind: "fx".into(),
+            document: document.into(),
+            ..coupon()
+        };
+        verdict(&normalize::config(&config, &mail()))
+    };
+    assert_eq!(
+        rates(r#"{"date":"2026-01-02","base":"eur","rates":{"usd":"1.1"}}"#),
+        "Rule + Rule"
+    );
+    for document in [
+        r#"{"date":"2026-01-02","base":"eur","rates":{"usd":"N/A"}}"#,
+        r#"{"date":"2026-13-02","base":"eur","rates":{}}"#,
+        r#"{"date":"2026-01-02","base":"EUR","rates":{}}"#,
+    ] {
+        assert!(rates(document).starts_with("invalid_document"), "{document}");
+    }
 }

@@ -14,12 +14,19 @@ fn lines_of_a_real_invoice_with_two_discounts_and_tax_on_top() {
         facts("invoice.paid", &payload("mit_pay-rails_objects/invoice.json")),
         Invoice
     );
-    let line = |quantity, amount| Line {
+    let line = |id: &str, quantity, amount| Line {
         product: "prod_IxQQWtyij0rvGp".into(),
         quantity,
         amount,
+        id: id.into(),
     };
-    assert_eq!(told.lines, [line(6, 15_660), line(3, 7047)]);
+    assert_eq!(
+        told.lines,
+        [
+            line("il_1RFFqsKXBGcbgpbZq0f1BMVv", 6, 15_660),
+            line("il_1RFFq0KXBGcbgpbZPuBYsvfv", 3, 7047)
+        ]
+    );
     assert_eq!(told.total_excluding_tax, Some(15_660 + 7047));
     assert_eq!((told.total, told.tax, told.amount_paid), (24_512, 1805, 24_512));
     assert_eq!(told.paid_at, Some(1_744_986_363_000));
@@ -70,11 +77,13 @@ fn inclusive_tax_discount_and_credit_leave_the_line() {
                     product: "prod_a".into(),
                     quantity: 2,
                     amount: 11_900 - 1190 - 500 - 1710,
+                    ..Default::default()
                 },
                 Line {
                     product: "prod_b".into(),
                     quantity: 1,
                     amount: -300,
+                    ..Default::default()
                 }
             ]
         );
@@ -138,6 +147,7 @@ fn line_items_are_net_of_tax() {
         product: "prod_a".into(),
         quantity: 3,
         amount: 1000,
+        ..Default::default()
     };
     assert_eq!(told.lines, [line]);
 }

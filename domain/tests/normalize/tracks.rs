@@ -100,6 +100,7 @@ fn a_sale_is_keyed_by_its_invoice_or_its_call() {
         product: "sku".into(),
         quantity: 2,
         amount: -100,
+        ..Default::default()
     };
     assert_eq!(
         (told.amount, told.lines, told.coupon.as_str()),

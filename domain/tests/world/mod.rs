@@ -1,5 +1,6 @@
 //! A small random world: a workspace, people, clicks, coupons, payments in all shapes, refunds.
 
+mod more;
 mod random;
 
 use tributary_avro::{
@@ -13,7 +14,7 @@ use tributary_domain::tenant::Tenant;
 pub use random::Random;
 
 pub const T0: i64 = 1_760_000_000_000;
-const HOUR: i64 = 3_600_000;
+pub const HOUR: i64 = 3_600_000;
 
 pub fn fact(at: i64, source: &str, body: Body) -> Fact {
     let trust = match body {
@@ -145,6 +146,11 @@ pub fn world(seed: u64) -> Vec<Fact> {
     let random = &mut Random(seed);
     let mut facts = Vec::new();
     rules(random, &mut facts);
+    // Not in every world: those of odd seeds stay as they were when a test began to name one.
+    let has_more = seed.is_multiple_of(2);
+    if has_more {
+        more::rules(random, &mut facts);
+    }
     let people = 1 + random.below(5);
     let clicks: Vec<String> = (0..3 + random.below(3))
         .map(|i| format!("click00000000{i:03}"))
@@ -218,9 +224,14 @@ pub fn world(seed: u64) -> Vec<Fact> {
         let click = named(random);
         payment(random, n, &customer, click, &mut facts);
     }
-    // Not in every world: those of odd seeds stay as they were when a test began to name one.
-    if seed.is_multiple_of(2) {
+    if has_more {
+        // Somebody who buys often meets limits.
+        for n in 20..20 + random.below(6) {
+            let click = named(random);
+            payment(random, n, &more::person(0), click, &mut facts);
+        }
         disputes(random, &mut facts);
+        more::facts(random, people, &mut facts);
     }
     facts
 }
@@ -294,18 +305,23 @@ fn payment(random: &mut Random, n: u64, customer: &CustomerRef, click_id: String
         let lines = vec![
             Line {
                 product: "prod_gold".into(),
+                id: "il_gold".into(),
                 quantity: 1,
                 amount: total / 3,
+                ..Default::default()
             },
             Line {
                 product: "prod_addon".into(),
+                id: "il_addon".into(),
                 quantity: 2,
                 amount: total - total / 3 - tax + 7,
+                ..Default::default()
             },
             Line {
                 product: String::new(),
                 quantity: 1,
                 amount: -7,
+                ..Default::default()
             },
         ];
         let body = |status: &str| InvoiceFact {
@@ -466,6 +482,7 @@ fn payment(random: &mut Random, n: u64, customer: &CustomerRef, click_id: String
             currency: "usd".into(),
             payout_id: "po_1".into(),
             reason: String::new(),
+            ..Default::default()
         };
         facts.push(fact(at + 40 * HOUR, "operator", Body::Command(Box::new(pay))));
     }

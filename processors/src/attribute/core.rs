@@ -36,6 +36,15 @@ pub trait Core: Sized + 'static {
     /// If the store fails.
     fn emitted(&mut self, store: &mut dyn Store, row: &Row) -> Result<(), StoreError>;
 
+    /// Lets everything that is dirty take its part of limits that customers share. Called once after a restore, before
+    /// anything is settled.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn open_books(&mut self, _store: &mut dyn Store) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Writes down what is left to settle. Called before a store is committed that was not just settled.
     ///
     /// # Errors
@@ -63,6 +72,10 @@ impl Core for Engine {
 
     fn emitted(&mut self, store: &mut dyn Store, row: &Row) -> Result<(), StoreError> {
         Engine::emitted(self, store, row)
+    }
+
+    fn open_books(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        Engine::open_books(self, store)
     }
 
     fn checkpoint(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {

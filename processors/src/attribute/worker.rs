@@ -218,6 +218,7 @@ impl<'a, C: Core> Worker<'a, C> {
 
     // Whatever the state wants and the ledger does not have; after a clean restart that is nothing.
     fn settle_rest(&mut self, producer: &mut TransactionalProducer) -> Result<(), End> {
+        self.core.open_books(&mut self.store)?;
         loop {
             let computed = self.compute_from(0)?;
             if computed.records.is_empty() && !computed.more {

@@ -151,7 +151,7 @@ impl<'a> Worker<'a> {
             }
             (_, Some(value)) => {
                 let config: Config = self.decode(&self.stage.config, value)?;
-                let outcome = normalize::config(&config);
+                let outcome = normalize::config(&config, &self.stage.mail);
                 (config.at, outcome)
             }
             // Compaction's business, not ours: a deletion is a record with `deleted`.
@@ -281,6 +281,10 @@ fn event_type(body: &Body) -> &'static str {
         Body::PaymentIntent(_) => "payment_intent",
         Body::Refund(_) => "refund",
         Body::Dispute(_) => "dispute",
+        Body::Subscription(_) => "subscription",
+        Body::Period(_) => "period",
+        Body::CreditNote(_) => "credit_note",
+        Body::Assignment(_) => "assignment",
         Body::PromotionCode(_) => "promotion_code",
         Body::Rule(_) => "rule",
         Body::Command(_) => "command",

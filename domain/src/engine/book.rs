@@ -1,0 +1,141 @@
+//! Books in the store: who takes how much of a limit, in the order of time, and who must be looked at again.
+//!
+//! Invariant: what fits is a function of what stands in the book. Whoever changes it marks those whose part may change:
+//! the ones behind it, up to where the limit is used up before and after.
+
+use serde::{Deserialize, Serialize};
+
+use super::dirty::Dirty;
+use super::state::{Table, Tables, decode, encode};
+use crate::ledger::{Books, Use};
+use crate::store::StoreError;
+
+/// Entries read at once.
+const PAGE: usize = 256;
+
+/// What one lead or sale takes of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    wanted: i64,
+    limit: i64,
+    case: u64,
+    object: u64,
+}
+
+/// The books as one object sees them while it is settled.
+pub(super) struct Book<'a, 't> {
+    pub tables: &'a mut Tables<'t>,
+    pub dirty: &'a mut Dirty,
+    pub case: u64,
+    pub object: u64,
+    /// The keys that it used.
+    pub used: Vec<Vec<u8>>,
+    /// Something stands in a book that did not, or no more.
+    pub changed: bool,
+}
+
+/// Bytes of a number before a key.
+const NUMBER: usize = 8;
+
+impl<'a, 't> Book<'a, 't> {
+    pub(super) fn new(tables: &'a mut Tables<'t>, dirty: &'a mut Dirty, case: u64, object: u64) -> Self {
+        Self {
+            tables,
+            dirty,
+            case,
+            object,
+            used: Vec::new(),
+            changed: false,
+        }
+    }
+
+    /// Sets or removes one entry, and gives what those before it take.
+    fn set(&mut self, prefix: usize, key: &[u8], new: Option<Taken>) -> Result<i64, StoreError> {
+        let scope = key.get(..prefix).unwrap_or_default();
+        let limit = new.map_or(i64::MAX, |taken| taken.limit);
+        let mut ahead: i64 = 0;
+        let mut old: Option<Taken> = None;
+        let mut behind: Vec<Taken> = Vec::new();
+        let mut from = scope.to_vec();
+        let mut sum_behind: i64 = 0;
+        'pages: loop {
+            let page = self.tables.scan_from(Table::Books, scope, &from, PAGE)?;
+            for (at, value) in &page {
+                let taken: Taken = decode(value)?;
+                match at.as_slice().cmp(key) {
+                    std::cmp::Ordering::Less => ahead = ahead.saturating_add(taken.wanted),
+                    std::cmp::Ordering::Equal => old = Some(taken),
+                    std::cmp::Ordering::Greater => {
+                        let least = old.map_or(0, |t| t.wanted).min(new.map_or(0, |t| t.wanted));
+                        let limit = limit.min(taken.limit);
+                        if old == new || ahead.saturating_add(least).saturating_add(sum_behind) >= limit {
+                            break 'pages;
+                        }
+                        sum_behind = sum_behind.saturating_add(taken.wanted);
+                        behind.push(taken);
+                    }
+                }
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => from = [last.as_slice(), &[0]].concat(),
+                _ => break,
+            }
+        }
+        if old != new {
+            self.changed = true;
+            match new {
+                Some(taken) => self.tables.set(Table::Books, key, &encode(&taken)?),
+                None => self.tables.delete(Table::Books, key),
+            }
+            for taken in behind {
+                self.dirty.object(self.tables.tenant, taken.case, taken.object);
+            }
+        }
+        Ok(ahead)
+    }
+
+    /// Takes back what the object used before and uses no more.
+    pub(super) fn release(&mut self, before: &[Vec<u8>]) -> Result<(), StoreError> {
+        for key in before {
+            if !self.used.contains(key) {
+                let (prefix, key) = split(key);
+                self.set(prefix, &key, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key as it is remembered: the length of its scope, then the key itself.
+fn joined(prefix: usize, key: &[u8]) -> Vec<u8> {
+    let mut joined = (prefix as u64).to_be_bytes().to_vec();
+    joined.extend_from_slice(key);
+    joined
+}
+
+fn split(joined: &[u8]) -> (usize, Vec<u8>) {
+    let (prefix, key) = joined.split_at_checked(NUMBER).unwrap_or_default();
+    let prefix = prefix.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    (usize::try_from(prefix).unwrap_or_default(), key.to_vec())
+}
+
+impl Books for Book<'_, '_> {
+    fn allot(&mut self, wanted: Use<'_>) -> Result<i64, StoreError> {
+        let owner = if wanted.across_customers { 0 } else { self.case };
+        let mut key = owner.to_be_bytes().to_vec();
+        key.extend_from_slice(wanted.scope.as_bytes());
+        key.push(0);
+        let prefix = key.len();
+        key.extend_from_slice(&(wanted.at.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+        key.extend_from_slice(wanted.anchor.as_bytes());
+        let taken = Taken {
+            wanted: wanted.wanted,
+            limit: wanted.limit,
+            case: self.case,
+            object: self.object,
+        };
+        let ahead = self.set(prefix, &key, Some(taken))?;
+        self.used.push(joined(prefix, &key));
+        Ok(wanted.limit.saturating_sub(ahead).clamp(0, wanted.wanted))
+    }
+}
