@@ -10,6 +10,7 @@ use tributary_avro::{Body, ClickFact, CustomerRef, Fact, LeadFact, SaleFact};
 use tributary_domain::click_id;
 use tributary_domain::engine::{Engine, Verdict};
 use tributary_domain::fact::Origin;
+use tributary_domain::mail::MailKey;
 use tributary_domain::normalize::{self, Outcome};
 use tributary_domain::rules;
 use tributary_domain::store::MemoryStore;
@@ -100,7 +101,7 @@ fn program() -> Result<Vec<Fact>> {
     let file = rules::parse(PROGRAM).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let mut facts = Vec::new();
     for config in file.configs(BASE) {
-        if let Outcome::Facts(of_config) = normalize::config(&config)? {
+        if let Outcome::Facts(of_config) = normalize::config(&config, &MailKey::new("bench"))? {
             facts.extend(of_config.into_iter().filter(|fact| fact.mode == "live"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tributary_processors::StageName;
 
 /// Which click, link, partner or coupon earned a payment, and what of it was taken back.
@@ -124,8 +124,127 @@ pub enum Command {
         #[arg(long, default_value_t = 60)]
         wait: u64,
     },
+    /// Decides about commissions: approve, reject, withhold, release, pay, or give one by hand.
+    ///
+    /// What is paid is final: a later refund or correction is a row of its own that nets against the balance. A
+    /// decision is a fact like any other: it may come before its sale, and twice.
+    Commission {
+        /// What to do.
+        decision: Decision,
+        /// Any ID: charge, invoice, session, external ID, conversion or commission. For `custom`, a new name.
+        #[arg(required_unless_present = "file")]
+        ids: Vec<String>,
+        /// Many at once, a CSV table with a head: id,partner,amount,currency,payout,reason.
+        #[arg(short, long, value_name = "FILE", conflicts_with = "ids")]
+        file: Option<PathBuf>,
+        /// Whose commission, where a sale has several.
+        #[arg(long, default_value = "")]
+        partner: String,
+        /// Minor units that are paid or given; for `pay`, what is owed if not told.
+        #[arg(long, allow_hyphen_values = true)]
+        amount: Option<i64>,
+        /// Currency of the amount.
+        #[arg(long, default_value = "")]
+        currency: String,
+        /// The payout that pays it.
+        #[arg(long, default_value = "")]
+        payout: String,
+        /// Why; `custom` needs it.
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        tell: Tell,
+    },
+    /// Gives a customer to a partner by hand: it beats clicks and coupons for what is sold from then on.
+    Assign {
+        /// External ID, Stripe customer or e-mail address.
+        customer: String,
+        /// Partner; empty takes it back.
+        partner: String,
+        /// From when on, RFC 3339; now if not told. What was sold since then is computed again.
+        #[arg(long)]
+        from: Option<jiff::Timestamp>,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        tell: Tell,
+    },
+    /// Exchange rates.
+    Fx {
+        /// What to do.
+        #[command(subcommand)]
+        command: Fx,
+    },
     /// Prints the effective settings, secrets as ***.
     Config,
+}
+
+/// Whose ledger is told something.
+#[derive(Debug, Clone, Args)]
+pub struct Tell {
+    /// Workspace.
+    #[arg(long)]
+    pub workspace: String,
+    /// live, test or the name of a sandbox.
+    #[arg(long, default_value = "live")]
+    pub mode: String,
+    /// Only say what would be published.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What can be decided about a commission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Decision {
+    /// It will be paid when it is due.
+    Approve,
+    /// It was never earned.
+    Reject,
+    /// It waits for another decision.
+    Withhold,
+    /// It waits no longer.
+    Release,
+    /// It was paid.
+    Pay,
+    /// A commission, or a negative one, for a reason of its own.
+    Custom,
+}
+
+impl Decision {
+    /// As it stands in facts.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Withhold => "withhold",
+            Self::Release => "release",
+            Self::Pay => "pay",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+/// Commands about exchange rates.
+#[derive(Debug, Subcommand)]
+pub enum Fx {
+    /// Loads rates: the history file of the European Central Bank (Date,USD,JPY,...), or date,base,currency,rate.
+    ///
+    /// A sale is converted by the latest rate dated on or before its day, at most seven days back. A rate is stated
+    /// once; what was sold before its rate came is revised.
+    Load {
+        /// CSV table with a head.
+        file: PathBuf,
+        /// Workspace.
+        #[arg(long)]
+        workspace: String,
+        /// Currency of which one unit is worth the rates, where the table does not say.
+        #[arg(long, default_value = "eur")]
+        base: String,
+        /// Only say what would be published.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Flags of `dev`.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use tributary_avro::{Body, Click, CustomerRef, Fact, LeadFact, SaleFact};
 use tributary_domain::click_id;
 use tributary_domain::fact::Origin;
+use tributary_domain::mail::MailKey;
 use tributary_domain::normalize::{self, Outcome};
 use tributary_domain::rules;
 use tributary_domain::tenant::Tenant;
@@ -93,7 +94,7 @@ impl Shape {
             (0..PARTNERS).for_each(|partner| yaml.push_str(&format!("  - {{id: p{partner}}}\n")));
             let file = rules::parse(&yaml).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
             for config in file.configs(self.base) {
-                if let Outcome::Facts(found) = normalize::config(&config)? {
+                if let Outcome::Facts(found) = normalize::config(&config, &MailKey::new("bench"))? {
                     facts.extend(found.into_iter().filter(|fact| fact.mode == MODE));
                 }
             }

@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use tributary_avro::{Config, Topic};
 use tributary_processors::kafka::log::{LogReader, Range};
 
+use super::publish;
 use super::simulate::program;
 use crate::settings::Settings;
 use crate::{output, roles};
 
-type Declared = BTreeMap<(String, String, String), Config>;
+pub(super) type Declared = BTreeMap<(String, String, String), Config>;
 
 /// Publishes what the file declares and the topic does not say already.
 pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool) -> Result<()> {
@@ -31,7 +30,11 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
     };
     let mut changes: Vec<Config> = wanted.iter().filter(|c| !same(c)).cloned().collect();
     for (key, known) in &declared {
-        let gone = key.0 == file.workspace.id && !known.deleted && !wanted.iter().any(|c| name(c) == *key);
+        // Rates come by `fx load`, and are never taken back.
+        let gone = key.0 == file.workspace.id
+            && key.1 != "fx"
+            && !known.deleted
+            && !wanted.iter().any(|c| name(c) == *key);
         if gone && prune {
             changes.push(Config {
                 at,
@@ -108,7 +111,7 @@ pub async fn delete(settings: &Settings, workspace: &str, kind: &str, id: &str) 
 }
 
 /// The latest record of each object.
-async fn declared(settings: &Settings) -> Result<Declared> {
+pub(super) async fn declared(settings: &Settings) -> Result<Declared> {
     let decoder = roles::registry(settings)
         .await?
         .decoder::<Config>(Topic::Config)
@@ -152,31 +155,8 @@ async fn declared(settings: &Settings) -> Result<Declared> {
     tokio::task::spawn_blocking(read).await?
 }
 
-async fn publish(settings: &Settings, configs: &[Config]) -> Result<()> {
-    if configs.is_empty() {
-        return Ok(());
-    }
-    let registry = roles::registry(settings).await?;
-    let encoder = registry.encoder::<Config>(Topic::Config).await?;
-    let producer: FutureProducer = settings.kafka.producer().create()?;
-    let topic = settings.kafka.topic(Topic::Config);
-    let mut waiting = Vec::new();
-    for config in configs {
-        let key = format!("{}/{}/{}", config.workspace, config.kind, config.id);
-        let value = encoder.encode(config)?;
-        let producer = producer.clone();
-        let topic = topic.clone();
-        waiting.push(async move {
-            let record = FutureRecord::to(&topic).key(&key).payload(&value);
-            producer
-                .send(record, Duration::from_secs(10))
-                .await
-                .map_err(|(error, _)| error)
-        });
-    }
-    // In the order of the file: a partner before its coupon is easier to read in the topic.
-    for sent in futures::future::join_all(waiting).await {
-        sent.context("publish to the config topic")?;
-    }
-    Ok(())
+/// In the order of the file: a partner before its coupon is easier to read in the topic.
+pub(super) async fn publish(settings: &Settings, configs: &[Config]) -> Result<()> {
+    let key = |c: &Config| format!("{}/{}/{}", c.workspace, c.kind, c.id);
+    publish::all(settings, Topic::Config, configs, key).await
 }

@@ -1,9 +1,12 @@
 //! What each command does.
 
 mod apply;
+mod commission;
 mod explain;
+mod fx;
 mod init;
 mod ledger;
+mod publish;
 mod replay;
 mod send;
 mod simulate;
@@ -13,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Fx};
 use crate::roles::{self, Shutdown};
 use crate::settings::Settings;
 use crate::{dev, output, telemetry};
@@ -71,6 +74,49 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         } => {
             return send::run(&requests, &edge, stripe_secret.as_deref(), concurrency).await;
         }
+        Command::Commission {
+            decision,
+            ids,
+            file,
+            partner,
+            amount,
+            currency,
+            payout,
+            reason,
+            tell,
+        } => {
+            let told = match file {
+                Some(file) => commission::read(&file)?,
+                None => ids
+                    .into_iter()
+                    .map(|id| commission::Told {
+                        id,
+                        partner: partner.clone(),
+                        amount,
+                        currency: currency.clone(),
+                        payout: payout.clone(),
+                        reason: reason.clone(),
+                    })
+                    .collect(),
+            };
+            commission::decide(&load()?, decision, tell, told).await?;
+        }
+        Command::Assign {
+            customer,
+            partner,
+            from,
+            reason,
+            tell,
+        } => commission::assign(&load()?, &tell, &customer, &partner, from, &reason).await?,
+        Command::Fx {
+            command:
+                Fx::Load {
+                    file,
+                    workspace,
+                    base,
+                    dry_run,
+                },
+        } => fx::load(&load()?, &workspace, &base, &file, dry_run).await?,
         Command::Ledger { expect, wait } => return ledger::run(&load()?, expect.as_deref(), wait).await,
         Command::Config => {
             let settings = load()?;
