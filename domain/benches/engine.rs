@@ -11,6 +11,7 @@ use tributary_avro::{Body, ClickFact, CustomerRef, Fact, LeadFact, SaleFact};
 use tributary_domain::click_id;
 use tributary_domain::engine::Engine;
 use tributary_domain::fact::Origin;
+use tributary_domain::mail::MailKey;
 use tributary_domain::normalize::{self, Outcome};
 use tributary_domain::rules;
 use tributary_domain::store::MemoryStore;
