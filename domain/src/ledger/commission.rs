@@ -417,7 +417,8 @@ fn cap_lines(
             .filter_map(|i| earned.lines.get(*i).map(|l| l.commission))
             .collect();
         let wanted = commissions.iter().fold(0, |sum: i64, c| sum.saturating_add(*c));
-        let fits = capped(cap, &reward.id, earner, of, wanted, false, books)?;
+        let scope = cap_scope(cap, reward, earner, of.at);
+        let fits = capped(cap, scope, of, wanted, false, books)?;
         if fits == wanted {
             continue;
         }
@@ -433,10 +434,14 @@ fn cap_lines(
     Ok(())
 }
 
+/// A reward's cap for one partner in the period of `at`.
+fn cap_scope(cap: Cap, reward: &Reward, earner: Earner<'_>, at: i64) -> String {
+    format!("cap/{}/{}/{}", reward.id, earner.partner, cap.per.start(at))
+}
+
 fn capped(
     cap: Cap,
-    reward: &str,
-    earner: Earner<'_>,
+    scope: String,
     of: &Circumstances<'_>,
     wanted: i64,
     across_customers: bool,
@@ -446,7 +451,7 @@ fn capped(
         return Ok(wanted);
     }
     books.allot(Use {
-        scope: format!("cap/{reward}/{}/{}", earner.partner, cap.per.start(of.at)),
+        scope,
         at: of.at,
         anchor: of.anchor,
         wanted,
@@ -493,7 +498,8 @@ pub fn of_lead(
         }
     }
     if let Some(cap) = terms.reward.cap {
-        let fits = capped(cap, &terms.reward.id, earner, of, commission, true, books)?;
+        let scope = cap_scope(cap, terms.reward, earner, of.at);
+        let fits = capped(cap, scope, of, commission, true, books)?;
         if fits != commission {
             how = format!("{how}, of which {fits} fit into the cap of {}", cap.amount);
             commission = fits;
