@@ -118,6 +118,24 @@ impl Traffic {
         })
     }
 
+    /// Workspaces by ID with their program files, and these requests for them.
+    ///
+    /// # Errors
+    /// If a program file is not right.
+    pub fn told(workspaces: Vec<(String, String)>, lines: Vec<Sent>) -> Result<Self> {
+        let program = |(workspace, yaml): (String, String)| {
+            let file = tributary_domain::rules::parse(&yaml)
+                .map_err(|problems| anyhow::anyhow!("{workspace}: {problems:?}"))?;
+            Ok(Program {
+                workspace,
+                yaml,
+                file,
+            })
+        };
+        let programs = workspaces.into_iter().map(program).collect::<Result<_>>()?;
+        Ok(Self { programs, lines })
+    }
+
     /// The ledger that these requests lead to.
     ///
     /// # Errors

@@ -84,6 +84,21 @@ pub enum Command {
     },
     /// Computes the ledger again from the facts and compares it with ClickHouse.
     Verify,
+    /// Judges history by the rules of a file, and shows what that changes, in money for each partner.
+    ///
+    /// Rules declared with `apply` hold from then on. This states them from an earlier time on: entries since then are
+    /// computed again, and the differences written as new rows. What was paid stays.
+    Reattribute {
+        /// Program file (YAML).
+        #[arg(short, long)]
+        file: PathBuf,
+        /// From when on the file's rules hold, RFC 3339; from the beginning if not told.
+        #[arg(long)]
+        since: Option<jiff::Timestamp>,
+        /// Only show the difference.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Says why a conversion or payment went to whom it went.
     Explain {
         /// Conversion, charge, payment intent, invoice, session or external ID.

@@ -1,8 +1,10 @@
 //! Validity in time: which version of a declared object was in force when something happened.
 //!
-//! A version holds from its `from`, or else from its declaration. The first version of an object also
+//! A version holds from its `from`, or else from its declaration. The version that was declared first also
 //! holds before that, unless its `from` is given (rule C6: a code mapped after it was used still finds
-//! its sales). Invariant: a function of the set of versions, whatever their order of arrival.
+//! its sales). Of several that hold at a time the one declared last counts: whoever changes a rule from a day in the
+//! past on changes what other versions said of the time since. Invariant: a function of the set of versions, whatever
+//! their order of arrival.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +27,7 @@ impl<T> Version<T> {
     }
 }
 
-/// All versions of one object, in the order of their start.
+/// All versions of one object, in the order of their declaration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Versions<T>(Vec<Version<T>>);
 
@@ -41,7 +43,7 @@ impl<T> Versions<T> {
         if self.0.iter().any(|v| v.fact == version.fact) {
             return false;
         }
-        let rank = |v: &Version<T>| (v.start(), v.at, v.fact.clone());
+        let rank = |v: &Version<T>| (v.at, v.fact.clone());
         let index = self.0.partition_point(|v| rank(v) < rank(&version));
         self.0.insert(index, version);
         true
@@ -94,6 +96,18 @@ mod tests {
         assert_eq!(
             [9, 10, 119, 120].map(|t| versions.at(t).copied()),
             [None, Some(1), Some(1), None]
+        );
+    }
+
+    #[test]
+    fn of_those_in_force_the_one_declared_last_counts() {
+        let mut versions = Versions::default();
+        versions.add(version("c", Some(5), 30, Some(3)));
+        versions.add(version("b", None, 20, Some(2)));
+        versions.add(version("a", None, 10, Some(1)));
+        assert_eq!(
+            [1, 4, 5, 15, 25, 99].map(|t| versions.at(t).copied()),
+            [Some(1), Some(1), Some(3), Some(3), Some(3), Some(3)]
         );
     }
 }

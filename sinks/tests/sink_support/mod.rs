@@ -17,7 +17,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
-use serde::{Deserialize, Serialize};
+
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tributary_avro::{Encoder, Record, Topic};
@@ -25,7 +25,7 @@ use tributary_sinks::{ClickHouseConfig, Client, SchemaError, Schemas, SinkConfig
 use tributary_testkit::{Endpoints, eventually, shared, unique};
 
 /// A registry that knows what the test told it.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default)]
 pub struct Known(pub HashMap<u32, String>);
 
 impl Known {
@@ -161,7 +161,7 @@ impl World {
 
     /// A sink in a process of its own, to be killed: this test binary, running `sink_process`.
     pub fn spawn(&self, crash_point: Option<&str>) -> Result<Process> {
-        let told = serde_json::to_string(&(&self.sink, &self.clickhouse, Known::pipeline()))?;
+        let told = serde_json::to_string(&(&self.sink, &self.clickhouse))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--exact", "sink_process", "--ignored", "--nocapture"]);
         let log = self.logs.path().join(unique("log"));
@@ -302,7 +302,9 @@ pub fn sink_process() -> Result<()> {
         .with_writer(std::io::stderr)
         .with_env_filter("warn,tributary_sinks=debug,librdkafka=error")
         .init();
-    let (sink, clickhouse, known): (SinkConfig, ClickHouseConfig, Known) = serde_json::from_str(&told)?;
+    let (sink, clickhouse): (SinkConfig, ClickHouseConfig) = serde_json::from_str(&told)?;
+    // Not told by the parent: all schemas together are longer than an environment variable may be.
+    let known = Known::pipeline();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -5,8 +5,10 @@ mod commission;
 mod explain;
 mod fx;
 mod init;
+mod journal;
 mod ledger;
 mod publish;
+mod reattribute;
 mod replay;
 mod send;
 mod simulate;
@@ -64,6 +66,10 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Delete { workspace, kind, id } => apply::delete(&load()?, &workspace, &kind, &id).await?,
         Command::Verify => return verify::run(&load()?).await,
+        Command::Reattribute { file, since, dry_run } => {
+            let since = since.map_or(0, jiff::Timestamp::as_millisecond);
+            return reattribute::run(&load()?, &file, since, dry_run).await;
+        }
         Command::Explain { id, json } => return explain::run(&load()?, &id, json).await,
         Command::Replay { reason, dry_run } => replay::run(&load()?, reason.as_deref(), dry_run).await?,
         Command::Send {
