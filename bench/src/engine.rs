@@ -24,7 +24,16 @@ workspace: {id: bench, domains: [go.bench.test]}
 programs:
   - id: main
     rewards:
-      - {id: base, event: sale, percent: 20}
+      # With limits and conditions, as a program may have them.
+      - id: base
+        event: sale
+        percent: 20
+        max_months: 1200
+        max_charges: 100
+        cap: {amount: 50000, per: month}
+        modifiers:
+          - conditions: [{attribute: sale.type, operator: equals_to, value: new}]
+            percent: 30
 partners:
   - {id: p0}
 ";
@@ -32,12 +41,9 @@ partners:
 /// Options of `engine`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Facts of the small case.
-    #[arg(long, default_value_t = 30)]
-    small: usize,
-    /// Facts of the large case.
-    #[arg(long, default_value_t = 5_000)]
-    large: usize,
+    /// Facts of the cases, the small one first.
+    #[arg(long, value_delimiter = ',', default_value = "30,5000,20000")]
+    sizes: Vec<usize>,
     /// Payments added, each one sample.
     #[arg(long, default_value_t = 300)]
     samples: usize,
@@ -46,7 +52,7 @@ pub struct Options {
 /// Runs the benchmark.
 pub fn run(options: &Options) -> Result<bool> {
     let mut medians = Vec::new();
-    for size in [options.small, options.large] {
+    for &size in &options.sizes {
         let mut nanos = one_more(size, options)?;
         nanos.sort_by(f64::total_cmp);
         let name = format!("engine.case_of_{size}");
@@ -58,10 +64,12 @@ pub fn run(options: &Options) -> Result<bool> {
             0,
             "ns/fact",
         );
-        medians.push(median(&nanos));
+        medians.push((size, median(&nanos)));
     }
-    if let [small, large] = medians.as_slice() {
-        ratio("engine.large_over_small", *large, *small);
+    if let Some(((_, small), larger)) = medians.split_first() {
+        for (size, median) in larger {
+            ratio(&format!("engine.{size}_over_small"), *median, *small);
+        }
     }
     Ok(true)
 }
@@ -74,7 +82,8 @@ fn one_more(size: usize, options: &Options) -> Result<Vec<f64>> {
         engine.apply(&mut store, fact)?;
     }
     // As many facts in all as the large case has, so that only their distribution differs.
-    let customers = ((options.large + options.samples) / size.max(1)).max(1);
+    let largest = options.sizes.iter().max().copied().unwrap_or_default();
+    let customers = ((largest + options.samples) / size.max(1)).max(1);
     for customer in 0..customers {
         for number in 0..size {
             engine.apply(&mut store, fact_of(customer, number))?;

@@ -20,6 +20,7 @@ mod peers;
 mod proc;
 mod random;
 mod role;
+mod simulate;
 mod sink;
 mod streams;
 
@@ -67,6 +68,8 @@ enum Which {
     Latency(latency::Options),
     /// One more fact in a small and in a large case.
     Engine(engine::Options),
+    /// The sample story, many customers' worth, through the pipeline in memory.
+    Simulate(simulate::Options),
 }
 
 #[tokio::main]
@@ -92,6 +95,7 @@ async fn run(cli: Cli) -> Result<bool> {
         Which::Sink(options) => sink::run(common, options).await?,
         Which::Latency(options) => latency::run(common, options).await?,
         Which::Engine(options) => engine::run(options)?,
+        Which::Simulate(options) => simulate::run(options)?,
     };
     figures::figure("load_after", proc::load(), "-");
     Ok(held)

@@ -8,7 +8,7 @@ use tributary_domain::normalize::{IGNORED, Outcome, REASONS, Rejection};
 use crate::payloads::payload;
 use crate::support::{event, event_of, read};
 
-const TYPES: [(&str, &str); 9] = [
+const TYPES: [(&str, &str); 11] = [
     ("customer.updated", "customer"),
     ("checkout.session.completed", "checkout.session"),
     ("invoice.paid", "invoice"),
@@ -18,6 +18,8 @@ const TYPES: [(&str, &str); 9] = [
     ("refund.updated", "refund"),
     ("promotion_code.created", "promotion_code"),
     ("charge.dispute.created", "dispute"),
+    ("customer.subscription.updated", "subscription"),
+    ("credit_note.created", "credit_note"),
 ];
 
 fn closed(outcome: &Result<Outcome, Rejection>) {
