@@ -178,8 +178,7 @@ mod tests {
     #[test]
     fn every_sample_is_a_sale_of_its_case() {
         let options = Options {
-            small: 5,
-            large: 20,
+            sizes: vec![5, 20],
             samples: 7,
         };
         assert_eq!(one_more(5, &options).unwrap().len(), 7);

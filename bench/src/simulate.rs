@@ -48,13 +48,13 @@ pub fn run(options: &Options) -> Result<bool> {
     for line in &lines {
         simulation.request(line)?;
     }
+    let entries = simulation.ledger()?.len();
     let seconds = begin.elapsed().as_secs_f64();
-    let entries = simulation.ledger().len();
     let mut once = Simulation::new(&program, MailKey::new("bench"), 0)?;
     for line in lines.iter().take(story.lines().count()) {
         once.request(line)?;
     }
-    let expected = once.ledger().len() * options.copies;
+    let expected = once.ledger()?.len() * options.copies;
     figure("simulate.requests", lines.len(), "requests");
     figure("simulate.mean_body", bytes / lines.len().max(1), "bytes");
     decimal("simulate.rate", lines.len() as f64 / seconds, 0, "requests/s");

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 #[path = "world/random.rs"]
+#[allow(dead_code, reason = "others shuffle")]
 mod random;
 
 use std::path::Path;

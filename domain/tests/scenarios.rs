@@ -78,7 +78,14 @@ fn ledger_of(scenario: &Scenario, requests: &[Line]) -> String {
         assert!(status < 400, "{}: {status} {answer}", scenario.name);
     }
     assert_eq!(simulation.report().dead, [], "{}", scenario.name);
-    table::text(simulation.ledger().into_iter().map(table::Line::of).collect())
+    table::text(
+        simulation
+            .ledger()
+            .unwrap()
+            .into_iter()
+            .map(table::Line::of)
+            .collect(),
+    )
 }
 
 #[test]

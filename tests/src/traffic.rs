@@ -174,7 +174,7 @@ impl Traffic {
             let count = |verdict: &str| report.verdicts.get(verdict).copied().unwrap_or_default();
             expected.facts += count("applied") + count("held");
             expected.clicks += clicks.len() as u64;
-            expected.rows.extend(simulation.ledger().into_iter().cloned());
+            expected.rows.extend(simulation.ledger()?.into_iter().cloned());
         }
         Ok(expected)
     }

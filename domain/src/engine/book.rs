@@ -3,6 +3,8 @@
 //! Invariant: what fits is a function of what stands in the book. Whoever changes it marks those whose part may change:
 //! the ones behind it, up to where the limit is used up before and after.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::dirty::Dirty;
@@ -17,7 +19,7 @@ const PAGE: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Taken {
     wanted: i64,
-    limit: i64,
+    largest: i64,
     case: u64,
     object: u64,
 }
@@ -49,31 +51,40 @@ impl<'a, 't> Book<'a, 't> {
         }
     }
 
-    /// Sets or removes one entry, and gives what those before it take.
+    /// Sets or removes one entry, and gives what those before it take: all of it, or as much as the largest limit is.
     fn set(&mut self, prefix: usize, key: &[u8], new: Option<Taken>) -> Result<i64, StoreError> {
+        let old: Option<Taken> = self
+            .tables
+            .get(Table::Books, key)?
+            .map(|value| decode(&value))
+            .transpose()?;
         let scope = key.get(..prefix).unwrap_or_default();
-        let limit = new.map_or(i64::MAX, |taken| taken.limit);
-        let mut ahead: i64 = 0;
-        let mut old: Option<Taken> = None;
+        let wanted = |taken: Option<Taken>| taken.map_or(0, |t| t.wanted);
+        // Behind the point where the largest limit is used up, before and after, nobody's part changes.
+        let least = wanted(old).min(wanted(new));
+        let largest = old
+            .iter()
+            .chain(&new)
+            .map(|t| t.largest)
+            .max()
+            .unwrap_or_default();
+        let (mut ahead, mut sum): (i64, i64) = (0, 0);
         let mut behind: Vec<Taken> = Vec::new();
         let mut from = scope.to_vec();
-        let mut sum_behind: i64 = 0;
-        'pages: loop {
+        'pages: while sum < largest {
             let page = self.tables.scan_from(Table::Books, scope, &from, PAGE)?;
             for (at, value) in &page {
                 let taken: Taken = decode(value)?;
                 match at.as_slice().cmp(key) {
-                    std::cmp::Ordering::Less => ahead = ahead.saturating_add(taken.wanted),
-                    std::cmp::Ordering::Equal => old = Some(taken),
-                    std::cmp::Ordering::Greater => {
-                        let least = old.map_or(0, |t| t.wanted).min(new.map_or(0, |t| t.wanted));
-                        let limit = limit.min(taken.limit);
-                        if old == new || ahead.saturating_add(least).saturating_add(sum_behind) >= limit {
-                            break 'pages;
-                        }
-                        sum_behind = sum_behind.saturating_add(taken.wanted);
-                        behind.push(taken);
-                    }
+                    Ordering::Less => ahead = ahead.saturating_add(taken.wanted),
+                    Ordering::Equal => continue,
+                    Ordering::Greater if old == new => break 'pages,
+                    Ordering::Greater => behind.push(taken),
+                }
+                sum = sum.saturating_add(taken.wanted);
+                let own = if at.as_slice() > key { least } else { 0 };
+                if sum.saturating_add(own) >= largest {
+                    break 'pages;
                 }
             }
             match page.last() {
@@ -130,7 +141,7 @@ impl Books for Book<'_, '_> {
         key.extend_from_slice(wanted.anchor.as_bytes());
         let taken = Taken {
             wanted: wanted.wanted,
-            limit: wanted.limit,
+            largest: wanted.largest,
             case: self.case,
             object: self.object,
         };

@@ -243,6 +243,11 @@ impl Tables<'_> {
         key
     }
 
+    /// The bytes of a key.
+    pub fn get(&self, table: Table, rest: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(&self.key(table, rest))
+    }
+
     /// Sets a key to bytes.
     pub fn set(&mut self, table: Table, rest: &[u8], value: &[u8]) {
         self.store.put(&self.key(table, rest), value);

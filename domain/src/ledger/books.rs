@@ -18,6 +18,8 @@ pub struct Use<'a> {
     pub wanted: i64,
     /// The limit, in the same unit.
     pub limit: i64,
+    /// The largest that the limit ever is, under any version of the rules.
+    pub largest: i64,
     /// All customers share the limit; otherwise each has its own.
     pub across_customers: bool,
 }

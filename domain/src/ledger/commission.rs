@@ -102,6 +102,15 @@ pub struct Earner<'a> {
     pub rules: &'a Rules,
 }
 
+impl Earner<'_> {
+    /// The largest value of a reward's limit under any version of the rules.
+    fn largest(&self, reward: &str, limit: impl Fn(&Reward) -> Option<i64>) -> i64 {
+        let versions = self.rules.rewards_ever(self.program, self.partner);
+        let own = versions.filter(|r| r.id == reward);
+        own.filter_map(limit).max().unwrap_or_default()
+    }
+}
+
 /// Rewards in force for a partner (rule F1): its own, then its group's, then the program's.
 struct Rewards<'a> {
     levels: [&'a [Reward]; 3],
@@ -288,6 +297,7 @@ fn of_lines(
                 anchor: of.anchor,
                 wanted: 1,
                 limit: i64::from(*most),
+                largest: earner.largest(id, |reward| reward.max_charges.map(i64::from)),
                 across_customers: false,
             })?;
             if fits == 0 {
@@ -417,8 +427,8 @@ fn cap_lines(
             .filter_map(|i| earned.lines.get(*i).map(|l| l.commission))
             .collect();
         let wanted = commissions.iter().fold(0, |sum: i64, c| sum.saturating_add(*c));
-        let scope = cap_scope(cap, reward, earner, of.at);
-        let fits = capped(cap, scope, of, wanted, false, books)?;
+        let cap_use = cap_use(cap, reward, earner, of);
+        let fits = capped(cap_use, wanted, false, books)?;
         if fits == wanted {
             continue;
         }
@@ -434,15 +444,21 @@ fn cap_lines(
     Ok(())
 }
 
-/// A reward's cap for one partner in the period of `at`.
-fn cap_scope(cap: Cap, reward: &Reward, earner: Earner<'_>, at: i64) -> String {
-    format!("cap/{}/{}/{}", reward.id, earner.partner, cap.per.start(at))
+/// What is taken of a reward's cap for one partner in the period of the lead or sale.
+fn cap_use<'a>(cap: Cap, reward: &Reward, earner: Earner<'_>, of: &Circumstances<'a>) -> Use<'a> {
+    Use {
+        scope: format!("cap/{}/{}/{}", reward.id, earner.partner, cap.per.start(of.at)),
+        at: of.at,
+        anchor: of.anchor,
+        wanted: 0,
+        limit: cap.amount,
+        largest: earner.largest(&reward.id, |reward| reward.cap.map(|cap| cap.amount)),
+        across_customers: false,
+    }
 }
 
 fn capped(
-    cap: Cap,
-    scope: String,
-    of: &Circumstances<'_>,
+    cap: Use<'_>,
     wanted: i64,
     across_customers: bool,
     books: &mut dyn Books,
@@ -451,12 +467,9 @@ fn capped(
         return Ok(wanted);
     }
     books.allot(Use {
-        scope,
-        at: of.at,
-        anchor: of.anchor,
         wanted,
-        limit: cap.amount,
         across_customers,
+        ..cap
     })
 }
 
@@ -491,6 +504,7 @@ pub fn of_lead(
             anchor: of.anchor,
             wanted: 1,
             limit: 1,
+            largest: 1,
             across_customers: false,
         })?;
         if fits == 0 {
@@ -498,8 +512,8 @@ pub fn of_lead(
         }
     }
     if let Some(cap) = terms.reward.cap {
-        let scope = cap_scope(cap, terms.reward, earner, of.at);
-        let fits = capped(cap, scope, of, commission, true, books)?;
+        let cap_use = cap_use(cap, terms.reward, earner, of);
+        let fits = capped(cap_use, commission, true, books)?;
         if fits != commission {
             how = format!("{how}, of which {fits} fit into the cap of {}", cap.amount);
             commission = fits;

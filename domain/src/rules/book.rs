@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use tributary_avro::{PromotionCodeFact, RuleFact};
 
 use super::rates::{Converted, DayRates, Rates};
-use super::{Coupon, Partner, Program, RewardEvent, Version, Versions, Workspace};
+use super::{Coupon, Partner, Program, Reward, RewardEvent, Version, Versions, Workspace};
 
 /// What is declared, by kind and ID.
 #[derive(Debug, Default)]
@@ -93,6 +93,17 @@ impl Rules {
         of_programs
             .chain(of_partners)
             .any(|r| r.event == RewardEvent::Lead && r.cap.is_some())
+    }
+
+    /// The rewards of a program, its groups and a partner under every version of the rules.
+    pub fn rewards_ever<'a>(&'a self, program: &str, partner: &str) -> impl Iterator<Item = &'a Reward> {
+        let programs = self.programs.get(program).into_iter().flat_map(Versions::all);
+        let of_program = programs.flat_map(|program| {
+            let groups = program.groups.iter().flat_map(|group| &group.rewards);
+            program.rewards.iter().chain(groups)
+        });
+        let partners = self.partners.get(partner).into_iter().flat_map(Versions::all);
+        of_program.chain(partners.flat_map(|partner| &partner.rewards))
     }
 
     /// Settings in force at `at`; None before the workspace is declared.

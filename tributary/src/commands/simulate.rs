@@ -68,7 +68,7 @@ pub fn run(file: &Path, request_file: &Path, table: bool) -> Result<ExitCode> {
     for line in &lines {
         simulation.request(line)?;
     }
-    let rows = simulation.ledger();
+    let rows = simulation.ledger()?;
     if table {
         output::line(&ledger_table::text(
             rows.iter().map(|row| ledger_table::Line::of(row)).collect(),
