@@ -368,11 +368,13 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         assignments: assignments.collect(),
         subscriptions,
         customer: customer(case),
-        mails: case
-            .keys
-            .iter()
-            .filter_map(|key| Some(key.strip_prefix("mail:")?.to_owned()))
-            .collect(),
+        mails: {
+            let mails = case.keys.iter().filter_map(|key| key.strip_prefix("mail:"));
+            mails
+                .filter(|mail| rules.is_partners_mail(mail))
+                .map(str::to_owned)
+                .collect()
+        },
         touches,
         leads,
         first_sale,

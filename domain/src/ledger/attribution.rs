@@ -45,7 +45,7 @@ impl By {
 
 /// The outcome for one lead or sale.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
+pub struct Decision<'v> {
     /// What earned the credit.
     pub by: By,
     /// Partner that earns; empty if a link without partner did.
@@ -53,7 +53,7 @@ pub struct Decision {
     /// Program by which it earns.
     pub program: String,
     /// The click, if one decided, or else the click that would be in the dimensions.
-    pub click: Option<ClickFact>,
+    pub click: Option<&'v ClickFact>,
     /// The code that decided.
     pub coupon: String,
     /// Why nothing was found (rule C8).
@@ -61,20 +61,20 @@ pub struct Decision {
     /// The rule that decided.
     pub rule: &'static str,
     /// Who shares in it: one, unless the model shares between several clicks. The first is the one above.
-    pub credits: Vec<Credit>,
+    pub credits: Vec<Credit<'v>>,
     /// Every touch considered.
     pub touches: Vec<Considered>,
 }
 
 /// A partner's share of one lead or sale (rule C3).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Credit {
+pub struct Credit<'v> {
     /// Partner that earns; empty if a link without partner brought its part.
     pub partner: String,
     /// Program by which it earns.
     pub program: String,
     /// Its latest click, if clicks decided.
-    pub click: Option<ClickFact>,
+    pub click: Option<&'v ClickFact>,
     /// Part of the sum of all weights.
     pub weight: u64,
 }
@@ -122,7 +122,7 @@ struct CouponTouch {
 }
 
 /// Decides for one lead or sale.
-pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decision {
+pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> Decision<'v> {
     let mut touches = Vec::new();
     let clicks = choose_clicks(claimant, view, rules, &mut touches);
     let (click, program) = clicks
@@ -162,7 +162,7 @@ pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decisio
         by: By::Nothing,
         partner: String::new(),
         program: String::new(),
-        click: click.cloned(),
+        click,
         coupon: String::new(),
         reason: "",
         rule,
@@ -213,7 +213,7 @@ pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decisio
         decision.credits.push(Credit {
             partner: decision.partner.clone(),
             program: decision.program.clone(),
-            click: decision.click.clone(),
+            click: decision.click,
             weight: 1,
         });
     }
@@ -227,18 +227,19 @@ pub fn attribute(claimant: &Claimant<'_>, view: &View, rules: &Rules) -> Decisio
 }
 
 /// The shares of several clicks by partner and program, the largest first; of equal ones, the latest.
-fn credits(clicks: &[Counting<'_, '_>]) -> Vec<Credit> {
-    let mut credits: Vec<Credit> = Vec::new();
+fn credits<'v>(clicks: &[Counting<'v, '_>]) -> Vec<Credit<'v>> {
+    let mut credits: Vec<Credit<'v>> = Vec::new();
     for counting in clicks {
         let click = counting.click;
         let program = counting.program.map_or(&click.program_id, |program| &program.id);
-        let same = |credit: &&mut Credit| credit.partner == click.partner_id && credit.program == *program;
+        let same =
+            |credit: &&mut Credit<'v>| credit.partner == click.partner_id && credit.program == *program;
         match credits.iter_mut().find(same) {
             Some(credit) => credit.weight = credit.weight.saturating_add(counting.weight),
             None => credits.push(Credit {
                 partner: click.partner_id.clone(),
                 program: program.clone(),
-                click: Some(click.clone()),
+                click: Some(click),
                 weight: counting.weight,
             }),
         }

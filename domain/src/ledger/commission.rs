@@ -333,7 +333,9 @@ fn of_lines(
                 if is_flat && paid_once.contains(&terms.key()) {
                     (0, "flat amount is paid once per sale".to_owned())
                 } else {
-                    paid_once.push(terms.key());
+                    if is_flat {
+                        paid_once.push(terms.key());
+                    }
                     (terms.alone(line), how)
                 }
             }

@@ -203,8 +203,8 @@ impl Inputs<'_> {
             ..Conversion::default()
         };
         // A lead is counted once and paid once: it is not shared.
-        let credit = decision.credits.first().cloned();
-        let shares: Vec<(Credit, Earned)> = credit.map(|credit| (credit, earned)).into_iter().collect();
+        let credit = decision.credits.first();
+        let shares: Vec<(&Credit<'_>, Earned)> = credit.map(|credit| (credit, earned)).into_iter().collect();
         conversion.flags = self.flags(lead.at, &decision, &shares, false);
         conversion.explanation = explain(&decision, &shares, None, None);
         self.commission(&conversion, &shares, rows);
@@ -212,7 +212,7 @@ impl Inputs<'_> {
         Ok(())
     }
 
-    fn earner<'a>(&'a self, credit: &'a Credit) -> Earner<'a> {
+    fn earner<'a>(&'a self, credit: &'a Credit<'_>) -> Earner<'a> {
         Earner {
             partner: &credit.partner,
             program: &credit.program,
@@ -221,8 +221,8 @@ impl Inputs<'_> {
     }
 
     /// What rewards may ask about the customer.
-    fn circumstances<'a>(&'a self, decision: &'a Decision, none: &'a Metadata) -> Circumstances<'a> {
-        let own = decision.click.as_ref();
+    fn circumstances<'a>(&'a self, decision: &Decision<'a>, none: &'a Metadata) -> Circumstances<'a> {
+        let own = decision.click;
         let click = own.or_else(|| self.view.touches.clicks.first());
         Circumstances {
             at: 0,
@@ -293,7 +293,7 @@ impl Inputs<'_> {
             vec![Earned::default(); earners.len()]
         };
         let total = earned.iter().fold(0, |sum: i64, e| sum.saturating_add(e.total));
-        let shares: Vec<(Credit, Earned)> = decision.credits.iter().cloned().zip(earned).collect();
+        let shares: Vec<(&Credit<'_>, Earned)> = decision.credits.iter().zip(earned).collect();
         let (gross, backs) = refunds(self.facts, sale);
         let refunded = backs.last().map_or(0, |b| b.after);
         let status = match refunded {
@@ -304,7 +304,7 @@ impl Inputs<'_> {
             _ => "refunded",
         };
         let line = |(i, line): (usize, &tributary_avro::Line)| {
-            let of_line = |(_, earned): &(Credit, Earned)| earned.lines.get(i).cloned();
+            let of_line = |(_, earned): &(&Credit<'_>, Earned)| earned.lines.get(i).cloned();
             let earned = || shares.iter().filter_map(of_line);
             ConversionLine {
                 product: line.product.clone(),
@@ -359,17 +359,17 @@ impl Inputs<'_> {
     fn flags(
         &self,
         at: i64,
-        decision: &Decision,
-        shares: &[(Credit, Earned)],
+        decision: &Decision<'_>,
+        shares: &[(&Credit<'_>, Earned)],
         client_side: bool,
     ) -> Vec<String> {
-        let click = decision.click.as_ref();
+        let click = decision.click;
         let bot = click.is_some_and(|click| !click.bot.is_empty());
         let first_sale = self.view.first_sale.as_ref();
         let existing = click
             .zip(first_sale)
             .is_some_and(|(click, sale)| sale.at < click.clicked_at - 1000);
-        let is_partner = |(credit, _): &(Credit, Earned)| {
+        let is_partner = |(credit, _): &(&Credit<'_>, Earned)| {
             let partner = self.rules.partner(&credit.partner, at);
             partner.is_some_and(|p| !p.mail.is_empty() && self.view.mails.contains(&p.mail))
         };
@@ -410,7 +410,7 @@ fn lead_of_coupon(payment: &Payment, rules: &Rules) -> Option<Lead> {
 }
 
 /// Where the credit of a conversion went: to the largest share.
-pub(super) fn dimensions(decision: &Decision) -> Dimensions {
+pub(super) fn dimensions(decision: &Decision<'_>) -> Dimensions {
     let nobody = Credit {
         partner: String::new(),
         program: String::new(),
@@ -421,8 +421,8 @@ pub(super) fn dimensions(decision: &Decision) -> Dimensions {
 }
 
 /// Where a share of the credit went.
-pub(super) fn of_credit(credit: &Credit, coupon: &str) -> Dimensions {
-    let click = credit.click.clone().unwrap_or_default();
+pub(super) fn of_credit(credit: &Credit<'_>, coupon: &str) -> Dimensions {
+    let click = credit.click.cloned().unwrap_or_default();
     let ClickFact {
         click_id,
         clicked_at,
@@ -528,8 +528,8 @@ struct Share<'a> {
 }
 
 pub(super) fn explain(
-    decision: &Decision,
-    shares: &[(Credit, Earned)],
+    decision: &Decision<'_>,
+    shares: &[(&Credit<'_>, Earned)],
     sale: Option<&Sale>,
     converted: Option<&Converted>,
 ) -> String {
@@ -581,7 +581,7 @@ pub(super) fn explain(
     })
 }
 
-fn of_shares(shares: &[(Credit, Earned)]) -> Vec<Share<'_>> {
+fn of_shares<'a>(shares: &'a [(&Credit<'_>, Earned)]) -> Vec<Share<'a>> {
     let whole: u64 = shares.iter().map(|(credit, _)| credit.weight).sum();
     let mut out = Vec::with_capacity(shares.len());
     for (credit, earned) in shares {

@@ -91,7 +91,7 @@ impl Inputs<'_> {
     pub(super) fn commission(
         &self,
         conversion: &Conversion,
-        shares: &[(Credit, Earned)],
+        shares: &[(&Credit<'_>, Earned)],
         rows: &mut Vec<Row>,
     ) {
         let about = About::of(conversion);
@@ -102,7 +102,7 @@ impl Inputs<'_> {
         }
         let held = self.withheld(conversion, shares);
         for ((partner, currency), paid) in accounts {
-            let own: Vec<&(Credit, Earned)> = shares
+            let own: Vec<&(&Credit<'_>, Earned)> = shares
                 .iter()
                 .filter(|(credit, _)| credit.partner == partner && currency == conversion.currency)
                 .collect();
@@ -165,7 +165,7 @@ impl Inputs<'_> {
     }
 
     /// Rules C9 and C10: the flag for which the program withholds what is earned.
-    fn withheld<'a>(&self, conversion: &'a Conversion, shares: &[(Credit, Earned)]) -> Option<&'a str> {
+    fn withheld<'a>(&self, conversion: &'a Conversion, shares: &[(&Credit<'_>, Earned)]) -> Option<&'a str> {
         let program = shares
             .first()
             .and_then(|(credit, _)| self.rules.program(&credit.program, conversion.at));
@@ -278,7 +278,7 @@ impl Inputs<'_> {
     pub(super) fn refund(
         &self,
         conversion: &Conversion,
-        shares: &[(Credit, Earned)],
+        shares: &[(&Credit<'_>, Earned)],
         back: &Back,
         gross: i64,
         rows: &mut Vec<Row>,

@@ -3,6 +3,7 @@
 //! Invariant: a function of the set of facts. The latest as-of of each object wins (rule A5); the time of
 //! a sale is the earliest at which a fact says that it is paid.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tributary_avro::{
@@ -513,9 +514,9 @@ fn earliest(facts: &[Fact], paid_at: impl Fn(&Body) -> Option<Option<i64>>) -> i
 
 impl Sale {
     /// Its lines, with amounts that add up to this one: the sale in another currency (rule E6).
-    pub fn lines_worth(&self, amount: i64) -> Vec<Line> {
+    pub fn lines_worth(&self, amount: i64) -> Cow<'_, [Line]> {
         if amount == self.amount {
-            return self.lines.clone();
+            return Cow::Borrowed(&self.lines);
         }
         let amounts: Vec<i64> = self.lines.iter().map(|l| l.amount).collect();
         let parts = money::allocate(amount, &amounts).unwrap_or_else(|| vec![0; amounts.len()]);
@@ -523,7 +524,7 @@ impl Sale {
             amount,
             ..line.clone()
         };
-        self.lines.iter().zip(parts).map(line).collect()
+        Cow::Owned(self.lines.iter().zip(parts).map(line).collect())
     }
 
     fn worth_something(self) -> Result<Self, Waiting> {

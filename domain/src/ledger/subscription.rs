@@ -59,6 +59,13 @@ fn period(fact: &SubscriptionFact) -> i64 {
 impl Subscription {
     /// The subscription that the facts of one object tell of; None if it never began.
     pub fn of(facts: &[Fact]) -> Option<Self> {
+        // Of most objects no subscription is told.
+        if !facts
+            .iter()
+            .any(|fact| matches!(fact.body, Body::Subscription(_)))
+        {
+            return None;
+        }
         let mut told: Vec<(&Fact, &SubscriptionFact)> = facts
             .iter()
             .filter_map(|fact| match &fact.body {

@@ -46,7 +46,7 @@ pub struct Touches {
 pub struct View {
     /// External ID, else Stripe customer ID, else guest hash, else empty.
     pub customer: String,
-    /// Hashes of its addresses.
+    /// Hashes of its addresses that are some partner's, too.
     pub mails: Vec<String>,
     /// Touches of the case.
     pub touches: Touches,

@@ -1,6 +1,6 @@
 //! The rules of one tenant: every declared object with its versions, and the look-ups that the ledger needs.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
 use tributary_avro::{PromotionCodeFact, RuleFact};
 
@@ -17,6 +17,7 @@ pub struct Rules {
     coupons: FxHashMap<String, Versions<Coupon>>,
     promotion_codes: FxHashMap<String, (i64, String, PromotionCodeFact)>,
     rates: Rates,
+    partner_mails: FxHashSet<String>,
 }
 
 /// Why a rule fact is refused.
@@ -42,7 +43,10 @@ impl Rules {
                 self.programs.entry(rule.id.clone()).or_default().add(version)
             }
             "partner" => {
-                let version = version(fact, at, rule)?;
+                let version: Version<Partner> = version(fact, at, rule)?;
+                let mail = version.value.as_ref().map(|partner| &partner.mail);
+                self.partner_mails
+                    .extend(mail.filter(|mail| !mail.is_empty()).cloned());
                 self.partners.entry(rule.id.clone()).or_default().add(version)
             }
             "coupon" => {
@@ -124,6 +128,11 @@ impl Rules {
     /// An amount of minor units in another currency, by the rates of the day of `at` (rule E6).
     pub fn convert(&self, amount: i64, from: &str, to: &str, at: i64) -> Option<Converted> {
         self.rates.convert(amount, from, to, at)
+    }
+
+    /// Whether it is the hash of any partner's address (rule C10).
+    pub fn is_partners_mail(&self, hash: &str) -> bool {
+        self.partner_mails.contains(hash)
     }
 
     /// The partner in force at `at`.
