@@ -209,6 +209,10 @@ fn text(entry: &Found, why: &Value) {
             "  earned by  nobody: {} (rule {})",
             entry.reason, entry.rule
         )),
+        "assignment" => output::line(&format!(
+            "  earned by  {partner_id}, by hand (rule {})",
+            entry.rule
+        )),
         by => output::line(&format!(
             "  earned by  {partner_id} through a {by} (rule {})",
             entry.rule
