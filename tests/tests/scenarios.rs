@@ -24,7 +24,7 @@ fn block<'a>(text: &'a str, language: &str) -> Option<&'a str> {
     rest.split_once("\n```").map(|(block, _)| block)
 }
 
-/// Keys and short domains belong to one workspace each, so that every scenario gets its own.
+/// Keys, short domains and click IDs belong to one workspace each, so that every scenario gets its own.
 fn traffic() -> Result<Traffic> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/tests/scenarios");
     let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
@@ -44,7 +44,8 @@ fn traffic() -> Result<Traffic> {
         for line in block(&text, "jsonl").unwrap_or_default().lines() {
             let line = line
                 .replace("/webhooks/stripe/acme", &format!("/webhooks/stripe/{name}"))
-                .replace("go.acme.test", &domain);
+                .replace("go.acme.test", &domain)
+                .replace("Click000000", &format!("Click{index:06}"));
             let mut line: Line = serde_json::from_str(&line)?;
             line.headers
                 .insert("authorization".to_owned(), format!("Bearer {key}"));
