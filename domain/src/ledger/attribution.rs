@@ -176,12 +176,15 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
         decision.coupon = coupon.code;
         // The dimensions of a click of another partner would credit that partner's link.
         decision.click = decision.click.filter(|c| c.partner_id == decision.partner);
-    } else if let Some(click) = click {
+    } else if click.is_some() {
         decision.by = By::Click;
-        decision.partner = click.partner_id.clone();
-        // The program that the click names, even if it is not there any more: another one's rewards are not owed.
-        decision.program = program.map_or_else(|| click.program_id.clone(), |p| p.id.clone());
         decision.credits = credits(&clicks);
+        if let Some(first) = decision.credits.first() {
+            decision.partner = first.partner.clone();
+            // The program that the click names, even if it is not there any more: another one's rewards are not owed.
+            decision.program = first.program.clone();
+            decision.click = first.click;
+        }
     } else {
         decision.reason = why_nothing(claimant, view, unknown, &decision.touches);
     }
@@ -226,14 +229,14 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
     decision
 }
 
-/// The shares of several clicks by partner and program, the largest first; of equal ones, the latest.
+/// The shares of several clicks by partner, the largest first, of equal ones the one with the latest click. A partner
+/// earns by the program of its click with the largest share.
 fn credits<'v>(clicks: &[Counting<'v, '_>]) -> Vec<Credit<'v>> {
     let mut credits: Vec<Credit<'v>> = Vec::new();
     for counting in clicks {
         let click = counting.click;
         let program = counting.program.map_or(&click.program_id, |program| &program.id);
-        let same =
-            |credit: &&mut Credit<'v>| credit.partner == click.partner_id && credit.program == *program;
+        let same = |credit: &&mut Credit<'v>| credit.partner == click.partner_id;
         match credits.iter_mut().find(same) {
             Some(credit) => credit.weight = credit.weight.saturating_add(counting.weight),
             None => credits.push(Credit {
@@ -244,6 +247,7 @@ fn credits<'v>(clicks: &[Counting<'v, '_>]) -> Vec<Credit<'v>> {
             }),
         }
     }
+    credits.sort_by_key(|credit| std::cmp::Reverse(credit.weight));
     credits
 }
 

@@ -181,7 +181,15 @@ impl Inputs<'_> {
 
     /// What was paid for a lead or sale that is none (any more) is asked back by rows of its own.
     pub(super) fn unearned(&self, about: About<'_>, reason: &str, rows: &mut Vec<Row>) {
+        self.unearned_but(about, reason, ("", ""), rows);
+    }
+
+    /// As `unearned`, but for the partner and currency that did earn it.
+    fn unearned_but(&self, about: About<'_>, reason: &str, own: (&str, &str), rows: &mut Vec<Row>) {
         for ((partner, currency), paid) in self.accounts(about) {
+            if (partner, currency) == own {
+                continue;
+            }
             let first = self
                 .payments(about)
                 .map(|(fact, pay)| (fact.at, object_of(pay)))
@@ -222,10 +230,9 @@ impl Inputs<'_> {
             return;
         };
         let object = object_of(given);
-        let paid = self.accounts(About::Payment);
-        let paid = paid
-            .get(&(given.partner_id.as_str(), given.currency.as_str()))
-            .copied();
+        let own = (given.partner_id.as_str(), given.currency.as_str());
+        self.unearned_but(About::Payment, "not_given", own, rows);
+        let paid = self.accounts(About::Payment).get(&own).copied();
         let paid = paid.unwrap_or_default();
         let (state, why) = self.state(About::Payment, &given.partner_id, None);
         let desired = if state == "reversed" { 0 } else { given.amount };
@@ -405,7 +412,12 @@ impl Inputs<'_> {
                     "paid",
                     self.tenant,
                     &[
-                        &pay.names,
+                        // What has a key of its own may be named like a payment.
+                        if pay.object.is_empty() {
+                            &pay.names
+                        } else {
+                            &pay.object
+                        },
                         &pay.partner_id,
                         &pay.payout_id,
                         &pay.amount.to_string(),

@@ -27,6 +27,8 @@ pub struct Subscription {
     pub began_with_trial: bool,
     /// Units at its start.
     pub units: i64,
+    /// What a period cost at its start, minor units.
+    pub price: i64,
     /// Click IDs that its facts name, sorted.
     pub clicks: Vec<String>,
 }
@@ -80,16 +82,28 @@ impl Subscription {
         };
         let (first_fact, first) = told.iter().find(began).copied()?;
         let (_, latest) = told.last().copied()?;
-        let mut changes = Vec::new();
+        let mut changes: Vec<Change> = Vec::new();
         let mut before = (units(first), period(first));
         for (fact, now) in told.iter().filter(began).filter(|(_, s)| s.ended_at.is_none()) {
             let after = (units(now), period(now));
             if after != before {
-                changes.push(Change {
-                    at: fact.at,
-                    units: after.0,
-                    difference: after.1.saturating_sub(before.1),
-                });
+                let difference = after.1.saturating_sub(before.1);
+                // Stripe tells whole seconds: what changed twice in one is one change.
+                match changes.last_mut() {
+                    Some(Change {
+                        at,
+                        units,
+                        difference: sum,
+                    }) if *at == fact.at => {
+                        *units = after.0;
+                        *sum = sum.saturating_add(difference);
+                    }
+                    _ => changes.push(Change {
+                        at: fact.at,
+                        units: after.0,
+                        difference,
+                    }),
+                }
                 before = after;
             }
         }
@@ -109,6 +123,7 @@ impl Subscription {
             },
             began_with_trial: first.status == "trialing",
             units: units(first),
+            price: period(first),
             latest: latest.clone(),
             changes,
             clicks,
@@ -167,17 +182,11 @@ impl Inputs<'_> {
             explanation: explain(&decision, &[], None, None),
             ..Conversion::default()
         };
-        let changed = |change: &Change| change.difference;
-        let at_start = subscription
-            .changes
-            .iter()
-            .map(changed)
-            .fold(period(latest), i64::saturating_sub);
         rows.push(Row::Conversion(Box::new(entry(
             *start,
             &[anchor],
             "Subscription started",
-            at_start,
+            subscription.price,
         ))));
         for change in &subscription.changes {
             let name = match change.difference {

@@ -88,7 +88,8 @@ pub fn facts(random: &mut Random, people: u64, facts: &mut Vec<Fact>) {
             _ => None,
         })
         .collect();
-    for (names, object) in about {
+    let custom = ("bonus_0".to_owned(), "custom:bonus_0".to_owned());
+    for (names, object) in about.into_iter().chain([custom]) {
         for _ in 0..random.below(3) {
             let command = ["approve", "reject", "withhold", "release", "pay"][random.below(5) as usize];
             let is_pay = command == "pay";
@@ -138,7 +139,8 @@ fn subscription(random: &mut Random, n: u64, people: u64, facts: &mut Vec<Fact>)
     let customer = person(random.below(people));
     let with_trial = random.below(2) == 0;
     for step in 0..1 + random.below(4) as i64 {
-        let at = start + step * 10 * HOUR;
+        // Some change twice in one second.
+        let at = start + (step - step.min(1) * random.below(2) as i64) * 10 * HOUR;
         let ended = step == 3;
         let quantity = 1 + random.below(3) as i64;
         let items = vec![Line {

@@ -54,11 +54,13 @@ WITH asked AS (
     WHERE workspace = {workspace:String} AND mode = {mode:String}
         AND (id = {id:String} OR conversion_id = {id:String} OR object = {id:String} OR has(keys, {id:String}))
 )
-SELECT argMinIf(object, at, kind != 'take_back') AS about, partner_id, currency, sum(amount) AS owed
-FROM commissions_current
-WHERE workspace = {workspace:String} AND mode = {mode:String} AND state != 'paid' AND partner_id != ''
-    AND if(conversion_id = '', object, conversion_id) IN asked
-GROUP BY if(conversion_id = '', object, conversion_id), partner_id, currency
+SELECT if(money.conversion_id = '', money.object, sold.object) AS about, money.partner_id AS partner_id,
+    money.currency AS currency, sumIf(money.amount, money.state NOT IN ('paid', 'withheld')) AS owed
+FROM commissions_current AS money
+LEFT ANY JOIN conversions_current AS sold ON sold.id = money.conversion_id
+WHERE money.workspace = {workspace:String} AND money.mode = {mode:String} AND money.state != 'paid'
+    AND money.partner_id != '' AND if(money.conversion_id = '', money.object, money.conversion_id) IN asked
+GROUP BY about, partner_id, currency
 ORDER BY about, partner_id, currency";
 
 /// Publishes decisions about commissions.
@@ -146,11 +148,18 @@ async fn about(
             reason: told.reason.clone(),
         }
     };
-    Ok(found
+    let commands: Vec<CommandFact> = found
         .into_iter()
         .map(command)
-        .filter(|c| decision != Decision::Pay || c.amount != 0)
-        .collect())
+        .filter(|c| decision != Decision::Pay || c.amount > 0 || told.amount.is_some())
+        .collect();
+    if commands.is_empty() {
+        bail!(
+            "nothing is owed for {:?}: it was paid, taken back, or is withheld (`release` it first)",
+            told.id
+        );
+    }
+    Ok(commands)
 }
 
 /// How a command names an object: a payment by its ID, anything else by its key.
