@@ -3,7 +3,12 @@
 //!
 //! One second each in the tests; `scripts/soak` gives minutes by TRIBUTARY_FUZZ_SECONDS, and a seed of its own.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 #[path = "world/random.rs"]
 #[allow(dead_code, reason = "others shuffle")]
