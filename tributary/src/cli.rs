@@ -161,7 +161,7 @@ pub enum Command {
         /// Currency of the amount.
         #[arg(long, default_value = "")]
         currency: String,
-        /// The payout that pays it.
+        /// The payout that pays it; `pay` needs it: told twice, it is one payment.
         #[arg(long, default_value = "")]
         payout: String,
         /// Why; `custom` needs it.

@@ -171,7 +171,7 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
     };
     if let Some(coupon) = coupon {
         decision.by = By::Coupon;
-        decision.program = coupon_program.map(|p| p.id.clone()).unwrap_or_default();
+        decision.program = program_named(&coupon.partner, claimant.at, rules);
         decision.partner = coupon.partner;
         decision.coupon = coupon.code;
         // The dimensions of a click of another partner would credit that partner's link.
@@ -190,11 +190,10 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
     }
     // Rule C5: what was decided by hand beats both.
     if let Some(partner) = view.assigned(claimant.at) {
-        let program = program_of_partner(partner, claimant.at, rules);
         decision.by = By::Assignment;
         decision.rule = "C5 assignment";
         decision.partner = partner.to_owned();
-        decision.program = program.map(|p| p.id.clone()).unwrap_or_default();
+        decision.program = program_named(partner, claimant.at, rules);
         decision.click = decision.click.filter(|c| c.partner_id == partner);
         decision.coupon.clear();
         decision.reason = "";
@@ -259,6 +258,16 @@ fn click_rule(program: Option<&Program>) -> &'static str {
         Model::PositionBased => "C3 position_based",
         Model::TimeDecay => "C3 time_decay",
     }
+}
+
+/// The program that a partner names, even if it is not in force: another one's rewards are not owed.
+fn program_named(partner: &str, at: i64, rules: &Rules) -> String {
+    let partner = rules.partner(partner, at);
+    let named = partner
+        .map(|partner| partner.program.as_str())
+        .filter(|program| !program.is_empty());
+    let first = || rules.program("", at).map(|program| program.id.clone());
+    named.map(str::to_owned).or_else(first).unwrap_or_default()
 }
 
 fn program_of_partner<'a>(partner: &str, at: i64, rules: &'a Rules) -> Option<&'a Program> {

@@ -122,6 +122,8 @@ struct Rewards<'a> {
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     reward: &'a Reward,
+    /// Partner's own, its group's or the program's: their IDs are of their own.
+    level: usize,
     /// Index of the modifier that won.
     modifier: Option<usize>,
     percent: Option<Percent>,
@@ -161,26 +163,33 @@ impl<'a> Rewards<'a> {
     }
 
     /// Rule F2: at each level first a reward that names the product, then one for every product.
-    fn fitting(&self, product: &str) -> Option<&'a Reward> {
-        self.levels.into_iter().find_map(|level| {
+    fn fitting(&self, product: &str) -> Option<(usize, &'a Reward)> {
+        self.levels.into_iter().enumerate().find_map(|(number, level)| {
             let of_event = || level.iter().filter(|r| r.event == self.event);
             let named = of_event().find(|r| r.products.iter().any(|p| p == product));
-            named.or_else(|| of_event().find(|r| r.products.is_empty()))
+            let found = named.or_else(|| of_event().find(|r| r.products.is_empty()))?;
+            Some((number, found))
         })
     }
 
     /// Rule F1a: of the modifiers that match, the one that earns most for this line; of equal ones the first. If none
     /// matches, the reward as it stands.
     fn terms(&self, line: &Line, of: &Circumstances<'_>) -> Option<Terms<'a>> {
-        let reward = self.fitting(&line.product)?;
+        let (level, reward) = self.fitting(&line.product)?;
         let base = Terms {
             reward,
+            level,
             modifier: None,
             percent: reward.percent,
             amount: reward.amount,
             max_months: reward.max_months,
         };
         let mut best: Option<Terms<'a>> = None;
+        let positive = Line {
+            amount: line.amount.saturating_abs(),
+            quantity: line.quantity,
+            ..Line::default()
+        };
         for (index, modifier) in reward.modifiers.iter().enumerate() {
             if !self.matches(modifier, line, of) {
                 continue;
@@ -193,12 +202,16 @@ impl<'a> Rewards<'a> {
             };
             let terms = Terms {
                 reward,
+                level,
                 modifier: Some(index),
                 percent,
                 amount,
                 max_months: modifier.max_months.or(base.max_months),
             };
-            if best.is_none_or(|best| terms.alone(line) > best.alone(line)) {
+            // One whose time is over wins only where all that match are over. A negative line goes by the terms by which
+            // a positive one of its amount would earn.
+            let rank = |terms: &Terms<'_>| (in_duration(terms.max_months, of), terms.alone(&positive));
+            if best.is_none_or(|best| rank(&terms) > rank(&best)) {
                 best = Some(terms);
             }
         }
@@ -265,22 +278,33 @@ impl Terms<'_> {
     }
 
     /// Flat amounts are paid once per sale by these.
-    fn key(&self) -> (&str, Option<usize>) {
-        (&self.reward.id, self.modifier)
+    fn key(&self) -> (usize, &str, Option<usize>) {
+        (self.level, &self.reward.id, self.modifier)
+    }
+
+    /// The reward, whichever modifier holds.
+    fn limited(&self) -> (usize, &str) {
+        (self.level, &self.reward.id)
+    }
+
+    /// Whose limit it is: IDs are of one level of one program.
+    fn scope(&self, kind: &str, earner: Earner<'_>) -> String {
+        let Earner { program, partner, .. } = earner;
+        format!("{kind}/{program}/{}/{}/{partner}", self.level, self.reward.id)
     }
 }
 
-/// What a sale of these lines earns for one partner, before shares and caps.
-fn of_lines(
-    rewards: &Rewards<'_>,
+/// What a sale of these lines earns for one partner, before shares and caps, and the terms of each line.
+fn of_lines<'a>(
+    rewards: &Rewards<'a>,
     earner: Earner<'_>,
     lines: &[Line],
     of: &Circumstances<'_>,
     books: &mut dyn Books,
-) -> Result<Earned, StoreError> {
-    let all: Vec<Option<Terms<'_>>> = lines.iter().map(|line| rewards.terms(line, of)).collect();
-    let mut over: Vec<&str> = Vec::new();
-    let mut counted: Vec<&str> = Vec::new();
+) -> Result<(Earned, Vec<Option<Terms<'a>>>), StoreError> {
+    let all: Vec<Option<Terms<'a>>> = lines.iter().map(|line| rewards.terms(line, of)).collect();
+    let mut over: Vec<(usize, &str)> = Vec::new();
+    let mut counted: Vec<(usize, &str)> = Vec::new();
     for terms in all
         .iter()
         .flatten()
@@ -288,11 +312,10 @@ fn of_lines(
     {
         let Reward { id, max_charges, .. } = terms.reward;
         let Some(most) = max_charges else { continue };
-        if !counted.contains(&id.as_str()) {
-            counted.push(id);
-            let scope = format!("charges/{id}/{}", earner.partner);
+        if !counted.contains(&terms.limited()) {
+            counted.push(terms.limited());
             let fits = books.allot(Use {
-                scope,
+                scope: terms.scope("charges", earner),
                 at: of.at,
                 anchor: of.anchor,
                 wanted: 1,
@@ -301,11 +324,11 @@ fn of_lines(
                 across_customers: false,
             })?;
             if fits == 0 {
-                over.push(id);
+                over.push(terms.limited());
             }
         }
     }
-    let mut paid_once: Vec<(&str, Option<usize>)> = Vec::new();
+    let mut paid_once: Vec<(usize, &str, Option<usize>)> = Vec::new();
     let mut earned = Earned::default();
     for (line, terms) in lines.iter().zip(&all) {
         let (commission, how) = match terms {
@@ -314,7 +337,7 @@ fn of_lines(
                 let months = terms.max_months.unwrap_or_default();
                 (0, format!("earned for {months} months after the first sale only"))
             }
-            Some(terms) if over.contains(&terms.reward.id.as_str()) => {
+            Some(terms) if over.contains(&terms.limited()) => {
                 let most = terms.reward.max_charges.unwrap_or_default();
                 (0, format!("earned for {most} sales of a customer only"))
             }
@@ -351,8 +374,9 @@ fn of_lines(
     // Rule F5: line by line if a reward in force names products, otherwise once on the total.
     let by_line =
         rewards.all().any(|r| !r.products.is_empty()) || all.iter().flatten().any(Terms::names_products);
-    let earns = earned.lines.iter().any(|l| l.commission != 0);
-    if let Some(percent) = one_percent(&all).filter(|_| earns && !by_line) {
+    let one =
+        one_terms(&all).filter(|terms| in_duration(terms.max_months, of) && !over.contains(&terms.limited()));
+    if let Some(percent) = one.and_then(|terms| terms.percent).filter(|_| !by_line) {
         let whole = lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.amount));
         let amounts: Vec<i64> = lines.iter().map(|l| l.amount).collect();
         let total = money::scale(whole, percent.0, 10_000);
@@ -366,15 +390,15 @@ fn of_lines(
     if earned.lines.iter().all(|l| l.reward.is_empty()) {
         earned.reason = "no_reward";
     }
-    Ok(earned)
+    Ok((earned, all))
 }
 
-/// The percentage by which all lines earn, if it is one.
-fn one_percent(all: &[Option<Terms<'_>>]) -> Option<Percent> {
+/// The terms by which all lines earn, if they are the same.
+fn one_terms<'t, 'a>(all: &'t [Option<Terms<'a>>]) -> Option<&'t Terms<'a>> {
     let (first, others) = all.split_first()?;
     let first = first.as_ref()?;
     let same = |other: &Option<Terms<'_>>| other.as_ref().is_some_and(|other| other.key() == first.key());
-    first.percent.filter(|_| others.iter().all(same))
+    others.iter().all(same).then_some(first)
 }
 
 fn sum(lines: &[EarnedLine]) -> i64 {
@@ -391,9 +415,9 @@ pub fn of_sale(
     let mut all = Vec::with_capacity(earners.len());
     for (earner, _) in earners {
         all.push(match Rewards::of(*earner, RewardEvent::Sale, of.at) {
-            _ if earner.partner.is_empty() => (Earned::default(), None),
-            Ok(rewards) => (of_lines(&rewards, *earner, lines, of, books)?, Some(rewards)),
-            Err(reason) => (Earned::nothing(reason), None),
+            _ if earner.partner.is_empty() => (Earned::default(), Vec::new()),
+            Ok(rewards) => of_lines(&rewards, *earner, lines, of, books)?,
+            Err(reason) => (Earned::nothing(reason), Vec::new()),
         });
     }
     if earners.len() > 1 {
@@ -403,43 +427,47 @@ pub fn of_sale(
             earned.become_total(part);
         }
     }
-    for ((earner, _), (earned, rewards)) in earners.iter().zip(&mut all) {
-        if let Some(rewards) = rewards {
-            cap_lines(rewards, *earner, earned, of, books)?;
-        }
+    for ((earner, _), (earned, terms)) in earners.iter().zip(&mut all) {
+        cap_lines(terms, *earner, earned, of, books)?;
     }
     Ok(all.into_iter().map(|(earned, _)| earned).collect())
 }
 
 /// Rule F4: what a reward earns beyond its cap is not paid; the sale that reaches it is paid in part.
 fn cap_lines(
-    rewards: &Rewards<'_>,
+    terms: &[Option<Terms<'_>>],
     earner: Earner<'_>,
     earned: &mut Earned,
     of: &Circumstances<'_>,
     books: &mut dyn Books,
 ) -> Result<(), StoreError> {
-    for reward in rewards.all() {
-        let Some(cap) = reward.cap else { continue };
-        let of_reward: Vec<usize> = (0..earned.lines.len())
-            .filter(|i| earned.lines.get(*i).is_some_and(|l| l.reward == reward.id))
+    let mut capped_already: Vec<(usize, &str)> = Vec::new();
+    for limited in terms.iter().flatten() {
+        let Some(cap) = limited
+            .reward
+            .cap
+            .filter(|_| !capped_already.contains(&limited.limited()))
+        else {
+            continue;
+        };
+        capped_already.push(limited.limited());
+        let same =
+            |terms: &Option<Terms<'_>>| terms.as_ref().is_some_and(|t| t.limited() == limited.limited());
+        let of_reward = earned.lines.iter_mut().zip(terms);
+        let mut of_reward: Vec<&mut EarnedLine> = of_reward
+            .filter(|(_, terms)| same(terms))
+            .map(|(line, _)| line)
             .collect();
-        let commissions: Vec<i64> = of_reward
-            .iter()
-            .filter_map(|i| earned.lines.get(*i).map(|l| l.commission))
-            .collect();
+        let commissions: Vec<i64> = of_reward.iter().map(|line| line.commission).collect();
         let wanted = commissions.iter().fold(0, |sum: i64, c| sum.saturating_add(*c));
-        let cap_use = cap_use(cap, reward, earner, of);
-        let fits = capped(cap_use, wanted, false, books)?;
+        let fits = capped(cap_use(cap, limited, earner, of), wanted, false, books)?;
         if fits == wanted {
             continue;
         }
         let parts = money::allocate(fits, &commissions).unwrap_or_else(|| vec![0; commissions.len()]);
-        for (index, part) in of_reward.into_iter().zip(parts) {
-            if let Some(line) = earned.lines.get_mut(index) {
-                line.commission = part;
-                line.how = format!("{}, of which {part} fit into the cap of {}", line.how, cap.amount);
-            }
+        for (line, part) in of_reward.iter_mut().zip(parts) {
+            line.commission = part;
+            line.how = format!("{}, of which {part} fit into the cap of {}", line.how, cap.amount);
         }
         earned.total = sum(&earned.lines);
     }
@@ -447,14 +475,14 @@ fn cap_lines(
 }
 
 /// What is taken of a reward's cap for one partner in the period of the lead or sale.
-fn cap_use<'a>(cap: Cap, reward: &Reward, earner: Earner<'_>, of: &Circumstances<'a>) -> Use<'a> {
+fn cap_use<'a>(cap: Cap, terms: &Terms<'_>, earner: Earner<'_>, of: &Circumstances<'a>) -> Use<'a> {
     Use {
-        scope: format!("cap/{}/{}/{}", reward.id, earner.partner, cap.per.start(of.at)),
+        scope: format!("{}/{}", terms.scope("cap", earner), cap.per.start(of.at)),
         at: of.at,
         anchor: of.anchor,
         wanted: 0,
         limit: cap.amount,
-        largest: earner.largest(&reward.id, |reward| reward.cap.map(|cap| cap.amount)),
+        largest: earner.largest(&terms.reward.id, |reward| reward.cap.map(|cap| cap.amount)),
         across_customers: false,
     }
 }
@@ -514,7 +542,7 @@ pub fn of_lead(
         }
     }
     if let Some(cap) = terms.reward.cap {
-        let cap_use = cap_use(cap, terms.reward, earner, of);
+        let cap_use = cap_use(cap, &terms, earner, of);
         let fits = capped(cap_use, commission, true, books)?;
         if fits != commission {
             how = format!("{how}, of which {fits} fit into the cap of {}", cap.amount);

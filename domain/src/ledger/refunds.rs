@@ -195,7 +195,7 @@ fn unpaid_part(fact: &Fact, note: &CreditNoteFact, refunds: &[(&Fact, &RefundFac
 fn take_lines(backs: &mut [Back], notes: &[(&Fact, &CreditNoteFact)], sale: &Sale, gross: i64) {
     let mut left: Vec<i64> = sale.lines.iter().map(|l| l.amount).collect();
     let mut named: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    for (_, note) in notes {
+    for (_, note) in notes.iter().filter(|(_, note)| note.currency == sale.currency) {
         for line in note.lines.iter().filter(|line| !line.id.is_empty()) {
             *named.entry((&note.credit_note, &line.id)).or_default() += line.amount;
         }
@@ -221,7 +221,10 @@ fn take_lines(backs: &mut [Back], notes: &[(&Fact, &CreditNoteFact)], sale: &Sal
             *left -= part;
             needed -= part;
         }
-        if let Some(parts) = money::allocate(needed, &left) {
+        if back.after == gross {
+            // Nothing is left of any line, also where lines of both signs cancel.
+            left.fill(0);
+        } else if let Some(parts) = money::allocate(needed, &left) {
             for (left, part) in left.iter_mut().zip(parts) {
                 *left -= part;
             }

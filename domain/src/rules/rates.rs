@@ -79,6 +79,9 @@ impl DayRates {
         if !is_currency(&self.base) {
             return Err("base: three lower-case letters of ISO 4217 (E6)".to_owned());
         }
+        if self.rates.is_empty() {
+            return Err("rates: a day states at least one (E6)".to_owned());
+        }
         for (currency, text) in &self.rates {
             let rate = Decimal::from_str(text).ok().filter(|rate| *rate > Decimal::ZERO);
             match rate.filter(|_| is_currency(currency)) {

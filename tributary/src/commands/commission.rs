@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tributary_avro::{AssignmentFact, Body, CommandFact, CustomerRef, Fact, Topic};
 use tributary_domain::fact::Origin;
@@ -123,6 +123,17 @@ async fn about(
             told.id
         );
     }
+    ensure!(
+        found.iter().all(|owed| !owed.about.is_empty()),
+        "{:?} is on its way into ClickHouse: try again",
+        told.id
+    );
+    // A payout that is told twice is one; two without a name could not be told apart.
+    ensure!(
+        decision != Decision::Pay || !told.payout.is_empty(),
+        "{:?}: pay needs the --payout that paid it",
+        told.id
+    );
     if decision == Decision::Pay && found.len() > 1 && told.amount.is_some() {
         bail!(
             "{:?} finds {} commissions: an amount is for one, name its --partner",
@@ -154,10 +165,10 @@ async fn about(
         .filter(|c| decision != Decision::Pay || c.amount > 0 || told.amount.is_some())
         .collect();
     if commands.is_empty() {
-        bail!(
+        output::note(&format!(
             "nothing is owed for {:?}: it was paid, taken back, or is withheld (`release` it first)",
             told.id
-        );
+        ));
     }
     Ok(commands)
 }
@@ -258,7 +269,8 @@ async fn publish_facts(settings: &Settings, tell: &Tell, bodies: Vec<Body>, at: 
     let tenant = Tenant::new(tell.workspace.as_str(), tell.mode.as_str());
     let origin = Origin {
         at: at.unwrap_or_else(|| jiff::Timestamp::now().as_millisecond()),
-        source: "command line".to_owned(),
+        // Of two statements from one day on, the one told later counts.
+        source: format!("command line {:014}", jiff::Timestamp::now().as_millisecond()),
         trust: "operator",
         tenant: tenant.clone(),
     };

@@ -43,9 +43,10 @@ pub async fn run(settings: &Settings, file: &Path, since: i64, dry_run: bool) ->
         .configs(at)
         .into_iter()
         .filter(|c| !matches!(c.kind.as_str(), "link" | "fx"));
+    // What the file itself gives a later start keeps it.
     let configs: Vec<Config> = configs
         .map(|c| Config {
-            from: Some(since),
+            from: Some(c.from.map_or(since, |from| from.max(since))),
             ..c
         })
         .collect();
