@@ -454,6 +454,36 @@ coupons:
         }
     }
 
+    /// The commented example has every field, so that a field which is added must be shown there.
+    #[test]
+    fn the_example_has_every_field() {
+        let text = include_str!("../../../examples/everything.yaml");
+        let file = parse(text).unwrap();
+        let config = |c: &Config| crate::normalize::config(c, &crate::mail::MailKey::new("k")).is_ok();
+        assert!(file.configs(1).iter().all(config));
+        let documents = serde_json::to_value(&file).unwrap();
+        let mut names = BTreeSet::new();
+        fields(&documents, &mut names);
+        // Set by Tributary, or by its place in the file.
+        for name in names
+            .iter()
+            .filter(|name| !matches!(name.as_str(), "mail" | "id"))
+        {
+            assert!(text.contains(&format!("{name}:")), "{name} is not in the example");
+        }
+    }
+
+    fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                names.extend(map.keys().cloned());
+                map.values().for_each(|value| fields(value, names));
+            }
+            serde_json::Value::Array(list) => list.iter().for_each(|value| fields(value, names)),
+            _ => {}
+        }
+    }
+
     #[test]
     fn problems_name_line_and_rule() {
         for (from, to, line, text) in [
