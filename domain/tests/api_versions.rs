@@ -1,7 +1,7 @@
 //! One story as four generations of Stripe's API tell it: where the invoice names its payment, its subscription, its
 //! products, its tax and its promotion code has moved. The ledger is the same, in order and shuffled.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 #[path = "world/random.rs"]
 mod random;
