@@ -13,6 +13,8 @@
 #[path = "world/random.rs"]
 #[allow(dead_code, reason = "others shuffle")]
 mod random;
+#[path = "world/story.rs"]
+mod story;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -93,18 +95,10 @@ fn mutated(random: &mut Random, text: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
 /// Program and requests of every scenario.
 fn scenarios() -> (Vec<Vec<u8>>, Vec<Line>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
-    files.sort();
     let (mut programs, mut lines) = (Vec::new(), Vec::new());
-    for file in files {
+    for file in story::files(&folder) {
         let text = std::fs::read_to_string(file).unwrap();
-        let block = |language: &str| {
-            let (_, rest) = text.split_once(&format!("\n```{language}\n")).unwrap();
-            rest.split_once("\n```").unwrap().0
-        };
+        let block = |language| story::block(&text, language).unwrap();
         programs.push(block("yaml").as_bytes().to_vec());
         lines.extend(
             block("jsonl")

@@ -8,6 +8,8 @@
 
 #[path = "world/random.rs"]
 mod random;
+#[path = "world/story.rs"]
+mod story;
 
 use std::path::{Path, PathBuf};
 
@@ -30,16 +32,11 @@ struct Scenario {
     ledger: String,
 }
 
-/// What stands in the only block of this language.
-fn block<'a>(text: &'a str, language: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("\n```{language}\n"))?;
-    rest.split_once("\n```").map(|(block, _)| block)
-}
-
 fn read(path: &Path) -> Scenario {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(path).unwrap();
-    let part = |language| block(&text, language).unwrap_or_else(|| panic!("{name}: no block of {language}"));
+    let part =
+        |language| story::block(&text, language).unwrap_or_else(|| panic!("{name}: no block of {language}"));
     let program = parse(part("yaml")).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
     let requests = part("jsonl").lines().map(|line| {
         let mut line: Line = serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"));
@@ -57,12 +54,7 @@ fn read(path: &Path) -> Scenario {
 
 fn scenarios() -> Vec<Scenario> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let files = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.collect();
-    files.sort();
-    files.iter().map(|path| read(path)).collect()
+    story::files(&folder).iter().map(|path| read(path)).collect()
 }
 
 fn ledger_of(scenario: &Scenario, requests: &[Line]) -> String {

@@ -2,6 +2,9 @@
 //! with a crash of every role in the middle. `domain/tests/scenarios.rs` tells them in order, doubled and shuffled.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "../../domain/tests/world/story.rs"]
+mod story;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,30 +21,22 @@ use tributary_tests::traffic::{Sent, Traffic};
 const KEY: &str = "dub_acme_demo_key";
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What stands in the only block of this language.
-fn block<'a>(text: &'a str, language: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("\n```{language}\n"))?;
-    rest.split_once("\n```").map(|(block, _)| block)
-}
-
 /// Keys, short domains and click IDs belong to one workspace each, so that every scenario gets its own.
 fn traffic() -> Result<Traffic> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../domain/tests/scenarios");
-    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
-    let mut files: Vec<_> = files.collect::<Result<_>>()?;
-    files.sort();
+    let files = story::files(&folder);
     let (mut workspaces, mut lines): (Vec<(String, String)>, Vec<Sent>) = (Vec::new(), Vec::new());
     for (index, file) in files.iter().enumerate() {
         let text = std::fs::read_to_string(file)?;
         let name = format!("story_{index}");
         let (key, domain) = (format!("dub_{name}"), format!("{index}.acme.test"));
         let hash = |key: &str| hex::encode(Sha256::digest(key));
-        let yaml = block(&text, "yaml").with_context(|| format!("{}: no program", file.display()))?;
+        let yaml = story::block(&text, "yaml").with_context(|| format!("{}: no program", file.display()))?;
         let yaml = yaml
             .replace("id: acme\n", &format!("id: {name}\n"))
             .replace("go.acme.test", &domain)
             .replace(&hash(KEY), &hash(&key));
-        for line in block(&text, "jsonl").unwrap_or_default().lines() {
+        for line in story::block(&text, "jsonl").unwrap_or_default().lines() {
             let line = line
                 .replace("/webhooks/stripe/acme", &format!("/webhooks/stripe/{name}"))
                 .replace("go.acme.test", &domain)
@@ -78,6 +73,7 @@ async fn told_to_the_real_pipeline_with_a_crash_in_the_middle() -> Result<()> {
         .partition(|(i, _)| i % 2 == 0);
     let lines = |half: Vec<(usize, Sent)>| half.into_iter().map(|(_, sent)| sent).collect::<Vec<_>>();
     send(&pipeline.edge, &lines(first)).await?;
+    // So that the crash finds facts and rows of the first half, and others still on their way.
     tokio::time::sleep(Duration::from_secs(2)).await;
     for role in &roles {
         role.kill9()?;

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::dirty::Dirty;
-use super::state::{Table, Tables, decode, encode};
+use super::state::{Table, Tables, UseKey, decode, encode, ordered};
 use crate::ledger::{Books, Use};
 use crate::store::StoreError;
 
@@ -31,13 +31,10 @@ pub(super) struct Book<'a, 't> {
     pub case: u64,
     pub object: u64,
     /// The keys that it used.
-    pub used: Vec<Vec<u8>>,
+    pub used: Vec<UseKey>,
     /// Something stands in a book that did not, or no more.
     pub changed: bool,
 }
-
-/// Bytes of a number before a key.
-const NUMBER: usize = 8;
 
 impl<'a, 't> Book<'a, 't> {
     pub(super) fn new(tables: &'a mut Tables<'t>, dirty: &'a mut Dirty, case: u64, object: u64) -> Self {
@@ -52,13 +49,14 @@ impl<'a, 't> Book<'a, 't> {
     }
 
     /// Sets or removes one entry, and gives what those before it take: all of it, or as much as the largest limit is.
-    fn set(&mut self, prefix: usize, key: &[u8], new: Option<Taken>) -> Result<i64, StoreError> {
+    fn set(&mut self, used: &UseKey, new: Option<Taken>) -> Result<i64, StoreError> {
+        let key = used.key.as_slice();
         let old: Option<Taken> = self
             .tables
             .get(Table::Books, key)?
             .map(|value| decode(&value))
             .transpose()?;
-        let scope = key.get(..prefix).unwrap_or_default();
+        let scope = key.get(..used.scope).unwrap_or_default();
         let wanted = |taken: Option<Taken>| taken.map_or(0, |t| t.wanted);
         // Behind the point where the largest limit is used up, before and after, nobody's part changes.
         let least = wanted(old).min(wanted(new));
@@ -106,28 +104,14 @@ impl<'a, 't> Book<'a, 't> {
     }
 
     /// Takes back what the object used before and uses no more.
-    pub(super) fn release(&mut self, before: &[Vec<u8>]) -> Result<(), StoreError> {
-        for key in before {
-            if !self.used.contains(key) {
-                let (prefix, key) = split(key);
-                self.set(prefix, &key, None)?;
+    pub(super) fn release(&mut self, before: &[UseKey]) -> Result<(), StoreError> {
+        for used in before {
+            if !self.used.contains(used) {
+                self.set(used, None)?;
             }
         }
         Ok(())
     }
-}
-
-/// A key as it is remembered: the length of its scope, then the key itself.
-fn joined(prefix: usize, key: &[u8]) -> Vec<u8> {
-    let mut joined = (prefix as u64).to_be_bytes().to_vec();
-    joined.extend_from_slice(key);
-    joined
-}
-
-fn split(joined: &[u8]) -> (usize, Vec<u8>) {
-    let (prefix, key) = joined.split_at_checked(NUMBER).unwrap_or_default();
-    let prefix = prefix.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    (usize::try_from(prefix).unwrap_or_default(), key.to_vec())
 }
 
 impl Books for Book<'_, '_> {
@@ -136,17 +120,18 @@ impl Books for Book<'_, '_> {
         let mut key = owner.to_be_bytes().to_vec();
         key.extend_from_slice(wanted.scope.as_bytes());
         key.push(0);
-        let prefix = key.len();
-        key.extend_from_slice(&(wanted.at.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+        let scope = key.len();
+        key.extend_from_slice(&ordered(wanted.at));
         key.extend_from_slice(wanted.anchor.as_bytes());
+        let used = UseKey { key, scope };
         let taken = Taken {
             wanted: wanted.wanted,
             largest: wanted.largest,
             case: self.case,
             object: self.object,
         };
-        let ahead = self.set(prefix, &key, Some(taken))?;
-        self.used.push(joined(prefix, &key));
+        let ahead = self.set(&used, Some(taken))?;
+        self.used.push(used);
         Ok(wanted.limit.saturating_sub(ahead).clamp(0, wanted.wanted))
     }
 }

@@ -141,23 +141,7 @@ impl Engine {
                 && settled.rows.len() < MOST_ROWS
                 && let Some(((number, case), marks)) = self.dirty.cases.pop_first()
             {
-                let (tenant, rules) = known(&self.tenants, number);
-                let mut tables = Tables {
-                    store: &mut *store,
-                    cells: &mut self.cells,
-                    tenant: number,
-                };
-                let left = settle::settle_case(
-                    &mut tables,
-                    &mut self.dirty,
-                    (tenant, rules),
-                    case,
-                    marks,
-                    (Emits::Rows, &mut settled.rows),
-                )?;
-                if !left.is_empty() {
-                    self.dirty.case(number, case).objects.extend(left);
-                }
+                self.settle_case(store, (number, case), marks, (Emits::Rows, &mut settled.rows))?;
                 settled.cases += 1;
             }
             if settled.cases >= limit
@@ -172,6 +156,27 @@ impl Engine {
         Ok(settled)
     }
 
+    /// Settles one case; what is left of it stays dirty.
+    fn settle_case(
+        &mut self,
+        store: &mut dyn Store,
+        (number, case): (u32, u64),
+        marks: Marks,
+        into: (Emits, &mut Vec<Row>),
+    ) -> Result<(), StoreError> {
+        let (tenant, rules) = known(&self.tenants, number);
+        let mut tables = Tables {
+            store,
+            cells: &mut self.cells,
+            tenant: number,
+        };
+        let left = settle::settle_case(&mut tables, &mut self.dirty, (tenant, rules), case, marks, into)?;
+        if !left.is_empty() {
+            self.dirty.case(number, case).objects.extend(left);
+        }
+        Ok(())
+    }
+
     /// Restore: lets everything that is dirty take its part of limits that customers share, before the first of them is
     /// compared with what stands: otherwise it would be given what others had taken before it.
     pub fn open_books(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
@@ -181,22 +186,7 @@ impl Engine {
         while self.advance_sweeps(store, usize::MAX)? {}
         let dirty: Vec<((u32, u64), Marks)> = self.dirty.cases.iter().map(|(k, v)| (*k, v.clone())).collect();
         for ((number, case), marks) in dirty {
-            let (tenant, rules) = known(&self.tenants, number);
-            let mut tables = Tables {
-                store: &mut *store,
-                cells: &mut self.cells,
-                tenant: number,
-            };
-            let nothing = (Emits::Nothing, &mut Vec::new());
-            let left = settle::settle_case(
-                &mut tables,
-                &mut self.dirty,
-                (tenant, rules),
-                case,
-                marks,
-                nothing,
-            )?;
-            self.dirty.case(number, case).objects.extend(left);
+            self.settle_case(store, (number, case), marks, (Emits::Nothing, &mut Vec::new()))?;
         }
         self.checkpoint(store)
     }

@@ -7,15 +7,16 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
 use tributary_avro::{Body, Op};
 
 use super::book::Book;
 use super::cases::{members, reference_key};
 use super::dirty::{Dirty, Marks};
 use super::keys::coupon_refs;
-use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, hash};
+use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, hash, ordered};
 use crate::ledger::{Birth, CouponUse, Inputs, LeadKind, Row, Told, Touches, View, entries, resolve};
-use crate::rules::Rules;
+use crate::rules::{Rules, day_of};
 use crate::store::StoreError;
 use crate::tenant::Tenant;
 
@@ -23,7 +24,6 @@ use crate::tenant::Tenant;
 const MOST_OBJECTS: usize = 500;
 /// A limit may depend on another one, and that on none: what is taken stands after so many rounds at the latest.
 const MOST_ROUNDS: usize = 4;
-const DAY: i64 = 86_400_000;
 /// Kinds of entries in [`Table::Times`].
 const TRACKED_LEAD: u8 = b'l';
 const CUSTOMER_LEAD: u8 = b'm';
@@ -183,7 +183,7 @@ fn references(told: &Told, view: &View, rules: &Rules) -> BTreeSet<String> {
             .workspace(sale.at)
             .is_none_or(|w| w.currency != sale.currency)
     {
-        refs.insert(format!("fx:{}", sale.at.div_euclid(DAY)));
+        refs.insert(format!("fx:{}", day_of(sale.at)));
     }
     let first_use = view.first_coupon.iter().flat_map(|used| &used.discounts);
     for discount in told.payment.discounts.iter().chain(first_use) {
@@ -269,17 +269,18 @@ fn index(
 fn time_key(case: u64, kind: u8, at: i64, anchor: &str) -> Vec<u8> {
     let mut key = case.to_be_bytes().to_vec();
     key.push(kind);
-    key.extend_from_slice(&(at.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(&ordered(at));
     key.extend_from_slice(anchor.as_bytes());
     key
 }
 
-fn births(
+/// What stands of a kind in the index of a case, the earliest first.
+fn by_time<T: DeserializeOwned>(
     tables: &Tables<'_>,
     (number, case): (u64, &Case),
     kind: u8,
     limit: usize,
-) -> Result<Vec<Birth>, StoreError> {
+) -> Result<Vec<T>, StoreError> {
     let mut prefix = number.to_be_bytes().to_vec();
     prefix.push(kind);
     case.times
@@ -302,7 +303,7 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         .clicks
         .sort_by(|a, b| (a.clicked_at, &a.click_id).cmp(&(b.clicked_at, &b.click_id)));
     // Tracked leads go before born ones; of the born ones only the first counts (rule D2).
-    let tracked = births(tables, (number, case), TRACKED_LEAD, usize::MAX)?;
+    let tracked: Vec<Birth> = by_time(tables, (number, case), TRACKED_LEAD, usize::MAX)?;
     let mut events = BTreeSet::new();
     let mut leads: Vec<Birth> = tracked
         .into_iter()
@@ -310,13 +311,13 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         .collect();
     for born in [CUSTOMER_LEAD, PAYMENT_LEAD] {
         if leads.is_empty() {
-            leads = births(tables, (number, case), born, 1)?;
+            leads = by_time(tables, (number, case), born, 1)?;
         }
     }
-    let first_sale = births(tables, (number, case), SALE, 1)?.pop();
+    let first_sale: Option<Birth> = by_time(tables, (number, case), SALE, 1)?.pop();
     if leads.is_empty() {
         // Rule D2: only who comes with a coupon is a lead by it, not who uses one later.
-        let by_coupon = births(tables, (number, case), COUPON_LEAD, 1)?.into_iter();
+        let by_coupon = by_time::<Birth>(tables, (number, case), COUPON_LEAD, 1)?.into_iter();
         let of_first = |lead: &Birth| {
             let payment = lead.anchor.strip_prefix("lead:");
             first_sale
@@ -325,12 +326,8 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         };
         leads = by_coupon.filter(of_first).collect();
     }
-    let trial = births(tables, (number, case), TRIAL_LEAD, 1)?.into_iter();
-    leads.extend(
-        trial
-            .filter(|trial| leads.iter().all(|l| l.event != trial.event))
-            .collect::<Vec<_>>(),
-    );
+    let trial: Option<Birth> = by_time(tables, (number, case), TRIAL_LEAD, 1)?.pop();
+    leads.extend(trial.filter(|trial| leads.iter().all(|l| l.event != trial.event)));
     leads.sort();
     let mut prefix = number.to_be_bytes().to_vec();
     prefix.push(COUPON);
@@ -346,12 +343,6 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
             break;
         }
     }
-    let mut prefix = number.to_be_bytes().to_vec();
-    prefix.push(SUBSCRIPTION);
-    let mut subscriptions = Vec::new();
-    for (_, value) in case.times.scan(tables, Table::Times, &prefix, usize::MAX)? {
-        subscriptions.push(decode(&value)?);
-    }
     let mut assignments: Vec<_> = case
         .facts
         .iter()
@@ -366,7 +357,7 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         .map(|(at, _, _, partner)| (at, partner.clone()));
     Ok(View {
         assignments: assignments.collect(),
-        subscriptions,
+        subscriptions: by_time(tables, (number, case), SUBSCRIPTION, usize::MAX)?,
         customer: customer(case),
         mails: {
             let mails = case.keys.iter().filter_map(|key| key.strip_prefix("mail:"));

@@ -18,7 +18,7 @@ use crate::ledger::Row;
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 5;
+pub const STATE_VERSION: u32 = 6;
 
 /// Tables that are scanned for every settlement of a large case, by the first byte of the key.
 pub const SCANNED: &[u8] = &[
@@ -71,7 +71,16 @@ pub struct Object {
     /// Its keys in [`Table::Times`].
     pub times: Vec<Vec<u8>>,
     /// Its keys in [`Table::Books`].
-    pub uses: Vec<Vec<u8>>,
+    pub uses: Vec<UseKey>,
+}
+
+/// A key in [`Table::Books`], and how much of it names the limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseKey {
+    /// The whole key.
+    pub key: Vec<u8>,
+    /// Length of the part that all uses of the limit begin with.
+    pub scope: usize,
 }
 
 /// An entry as it stands in the ledger.
@@ -194,6 +203,11 @@ pub fn pair(a: u64, b: u64) -> [u8; 16] {
     left.copy_from_slice(&a.to_be_bytes());
     right.copy_from_slice(&b.to_be_bytes());
     out
+}
+
+/// A time as a key part: negative ones before positive ones.
+pub fn ordered(at: i64) -> [u8; 8] {
+    (at.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
 /// The number at the end of a key.

@@ -48,22 +48,24 @@ impl By {
 pub struct Decision<'v> {
     /// What earned the credit.
     pub by: By,
-    /// Partner that earns; empty if a link without partner did.
-    pub partner: String,
-    /// Program by which it earns.
-    pub program: String,
-    /// The click, if one decided, or else the click that would be in the dimensions.
-    pub click: Option<&'v ClickFact>,
     /// The code that decided.
     pub coupon: String,
     /// Why nothing was found (rule C8).
     pub reason: &'static str,
     /// The rule that decided.
     pub rule: &'static str,
-    /// Who shares in it: one, unless the model shares between several clicks. The first is the one above.
+    /// Who shares in it, the largest share first: one, unless the model shares between several clicks; none if nothing
+    /// was found.
     pub credits: Vec<Credit<'v>>,
     /// Every touch considered.
     pub touches: Vec<Considered>,
+}
+
+impl<'v> Decision<'v> {
+    /// The click in the dimensions of its row, if there is one.
+    pub fn click(&self) -> Option<&'v ClickFact> {
+        self.credits.first()?.click
+    }
 }
 
 /// A partner's share of one lead or sale (rule C3).
@@ -160,63 +162,42 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
     };
     let mut decision = Decision {
         by: By::Nothing,
-        partner: String::new(),
-        program: String::new(),
-        click,
         coupon: String::new(),
         reason: "",
         rule,
         credits: Vec::new(),
         touches,
     };
+    // The whole for one partner. The dimensions of a click of another partner would credit that partner's link.
+    let whole = |partner: &str, click: Option<&'v ClickFact>| Credit {
+        partner: partner.to_owned(),
+        program: program_named(partner, claimant.at, rules),
+        click: click.filter(|c| c.partner_id == partner),
+        weight: 1,
+    };
     if let Some(coupon) = coupon {
         decision.by = By::Coupon;
-        decision.program = program_named(&coupon.partner, claimant.at, rules);
-        decision.partner = coupon.partner;
+        decision.credits = vec![whole(&coupon.partner, click)];
         decision.coupon = coupon.code;
-        // The dimensions of a click of another partner would credit that partner's link.
-        decision.click = decision.click.filter(|c| c.partner_id == decision.partner);
     } else if click.is_some() {
         decision.by = By::Click;
         decision.credits = credits(&clicks);
-        if let Some(first) = decision.credits.first() {
-            decision.partner = first.partner.clone();
-            // The program that the click names, even if it is not there any more: another one's rewards are not owed.
-            decision.program = first.program.clone();
-            decision.click = first.click;
-        }
     } else {
         decision.reason = why_nothing(claimant, view, unknown, &decision.touches);
     }
     // Rule C5: what was decided by hand beats both.
-    if let Some(partner) = view.assigned(claimant.at) {
+    if let Some((from, partner)) = view.assigned(claimant.at) {
         decision.by = By::Assignment;
         decision.rule = "C5 assignment";
-        decision.partner = partner.to_owned();
-        decision.program = program_named(partner, claimant.at, rules);
-        decision.click = decision.click.filter(|c| c.partner_id == partner);
+        decision.credits = vec![whole(partner, decision.click())];
         decision.coupon.clear();
         decision.reason = "";
-        decision.credits.clear();
-        let latest = view
-            .assignments
-            .iter()
-            .rev()
-            .find(|(from, _)| *from <= claimant.at);
         decision.touches.push(Considered {
             kind: By::Assignment.text(),
             id: partner.to_owned(),
-            at: latest.map_or(0, |(from, _)| *from),
+            at: from,
             partner: partner.to_owned(),
             verdict: CHOSEN,
-        });
-    }
-    if matches!(decision.by, By::Coupon | By::Assignment) {
-        decision.credits.push(Credit {
-            partner: decision.partner.clone(),
-            program: decision.program.clone(),
-            click: decision.click,
-            weight: 1,
         });
     }
     let by = decision.by.text();
@@ -234,6 +215,7 @@ fn credits<'v>(clicks: &[Counting<'v, '_>]) -> Vec<Credit<'v>> {
     let mut credits: Vec<Credit<'v>> = Vec::new();
     for counting in clicks {
         let click = counting.click;
+        // The program that the click names, even if it is not there any more: another one's rewards are not owed.
         let program = counting.program.map_or(&click.program_id, |program| &program.id);
         let same = |credit: &&mut Credit<'v>| credit.partner == click.partner_id;
         match credits.iter_mut().find(same) {

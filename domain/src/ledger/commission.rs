@@ -16,7 +16,7 @@ use crate::rules::{
 use crate::store::StoreError;
 
 /// More units than this are a mistake or an attack.
-const MOST_UNITS: i64 = 1_000_000;
+pub(super) const MOST_UNITS: i64 = 1_000_000;
 
 /// What one line earns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -269,6 +269,14 @@ impl Terms<'_> {
         }
     }
 
+    /// The arithmetic, and the modifier that it goes by.
+    fn said(&self, how: String) -> String {
+        match self.modifier {
+            Some(index) => format!("{how}, by modifier {}", index + 1),
+            None => how,
+        }
+    }
+
     fn names_products(&self) -> bool {
         let asks = |modifier: &Modifier| {
             let mut attributes = modifier.conditions.iter().map(|c| &c.attribute);
@@ -342,16 +350,14 @@ fn of_lines<'a>(
                 (0, format!("earned for {most} sales of a customer only"))
             }
             Some(terms) => {
-                let mut how = match (terms.percent, terms.amount) {
+                let how = match (terms.percent, terms.amount) {
                     (Some(percent), _) => format!("{} × {percent} %", line.amount),
                     (None, Some(amount)) if terms.reward.per_unit => {
                         format!("{amount} × {} units", signed_units(line))
                     }
                     (None, amount) => format!("{} flat, once per sale", amount.unwrap_or_default()),
                 };
-                if let Some(index) = terms.modifier {
-                    how = format!("{how}, by modifier {}", index + 1);
-                }
+                let how = terms.said(how);
                 let is_flat = terms.percent.is_none() && !terms.reward.per_unit;
                 if is_flat && paid_once.contains(&terms.key()) {
                     (0, "flat amount is paid once per sale".to_owned())
@@ -377,9 +383,8 @@ fn of_lines<'a>(
     let one =
         one_terms(&all).filter(|terms| in_duration(terms.max_months, of) && !over.contains(&terms.limited()));
     if let Some(percent) = one.and_then(|terms| terms.percent).filter(|_| !by_line) {
-        let whole = lines.iter().fold(0, |sum: i64, l| sum.saturating_add(l.amount));
         let amounts: Vec<i64> = lines.iter().map(|l| l.amount).collect();
-        let total = money::scale(whole, percent.0, 10_000);
+        let total = money::scale(money::sum(amounts.iter().copied()), percent.0, 10_000);
         if let Some(parts) = money::allocate(total, &amounts) {
             for (line, part) in earned.lines.iter_mut().zip(parts) {
                 line.commission = part;
@@ -402,7 +407,7 @@ fn one_terms<'t, 'a>(all: &'t [Option<Terms<'a>>]) -> Option<&'t Terms<'a>> {
 }
 
 fn sum(lines: &[EarnedLine]) -> i64 {
-    lines.iter().fold(0, |sum, l| sum.saturating_add(l.commission))
+    money::sum(lines.iter().map(|l| l.commission))
 }
 
 /// What a sale of these lines earns each of those that share in it, with the weights of their shares (rule C3).
@@ -459,7 +464,7 @@ fn cap_lines(
             .map(|(line, _)| line)
             .collect();
         let commissions: Vec<i64> = of_reward.iter().map(|line| line.commission).collect();
-        let wanted = commissions.iter().fold(0, |sum: i64, c| sum.saturating_add(*c));
+        let wanted = money::sum(commissions.iter().copied());
         let fits = capped(cap_use(cap, limited, earner, of), wanted, false, books)?;
         if fits == wanted {
             continue;
@@ -523,10 +528,7 @@ pub fn of_lead(
         return Ok(Earned::nothing("no_reward"));
     };
     let mut commission = amount.saturating_mul(units(quantity));
-    let mut how = format!("{amount} × {quantity} leads");
-    if let Some(index) = terms.modifier {
-        how = format!("{how}, by modifier {}", index + 1);
-    }
+    let mut how = terms.said(format!("{amount} × {quantity} leads"));
     if commission > 0 && !only {
         let fits = books.allot(Use {
             scope: format!("lead/{}", earner.partner),

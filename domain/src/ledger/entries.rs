@@ -13,6 +13,7 @@ use super::attribution::{By, CHOSEN, Claimant, Considered, Credit, Decision, att
 use super::books::Books;
 use super::commission::{self, Circumstances, Earned, Earner};
 use super::lead::{Lead, LeadKind, leads};
+use super::money;
 use super::payable::About;
 use super::refunds::{is_disputed, refunds};
 use super::row::Row;
@@ -222,7 +223,7 @@ impl Inputs<'_> {
 
     /// What rewards may ask about the customer.
     fn circumstances<'a>(&'a self, decision: &Decision<'a>, none: &'a Metadata) -> Circumstances<'a> {
-        let own = decision.click;
+        let own = decision.click();
         let click = own.or_else(|| self.view.touches.clicks.first());
         Circumstances {
             at: 0,
@@ -292,7 +293,7 @@ impl Inputs<'_> {
         } else {
             vec![Earned::default(); earners.len()]
         };
-        let total = earned.iter().fold(0, |sum: i64, e| sum.saturating_add(e.total));
+        let total = money::sum(earned.iter().map(|e| e.total));
         let shares: Vec<(&Credit<'_>, Earned)> = decision.credits.iter().zip(earned).collect();
         let (gross, backs) = refunds(self.facts, sale);
         let refunded = backs.last().map_or(0, |b| b.after);
@@ -310,7 +311,7 @@ impl Inputs<'_> {
                 product: line.product.clone(),
                 quantity: line.quantity,
                 amount: line.amount,
-                commission: earned().fold(0, |sum: i64, e| sum.saturating_add(e.commission)),
+                commission: money::sum(earned().map(|e| e.commission)),
                 reward_id: earned()
                     .map(|e| e.reward)
                     .find(|r| !r.is_empty())
@@ -363,7 +364,7 @@ impl Inputs<'_> {
         shares: &[(&Credit<'_>, Earned)],
         client_side: bool,
     ) -> Vec<String> {
-        let click = decision.click;
+        let click = decision.click();
         let bot = click.is_some_and(|click| !click.bot.is_empty());
         let first_sale = self.view.first_sale.as_ref();
         let existing = click

@@ -19,6 +19,11 @@ pub fn scale(value: i64, numerator: i64, denominator: i64) -> i64 {
     clamp(rounded)
 }
 
+/// The sum of amounts; at the bounds of 64 bits it stays there.
+pub fn sum(amounts: impl IntoIterator<Item = i64>) -> i64 {
+    amounts.into_iter().fold(0, i64::saturating_add)
+}
+
 /// Splits `whole` in proportion to `weights` by largest remainder; ties go to the first.
 /// None if the weights are all missing or add up to zero.
 pub fn allocate(whole: i64, weights: &[i64]) -> Option<Vec<i64>> {

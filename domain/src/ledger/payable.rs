@@ -3,7 +3,7 @@
 //! Invariant: the rows of a partner add up to what it earned less what was taken back; nothing paid is
 //! ever edited.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tributary_avro::{Body, CommandFact, Commission, Conversion, Dimensions, Fact, Refund};
@@ -11,6 +11,7 @@ use tributary_avro::{Body, CommandFact, Commission, Conversion, Dimensions, Fact
 use super::attribution::Credit;
 use super::commission::{Earned, EarnedLine};
 use super::entries::{DAY, Inputs, id, of_credit, text};
+use super::money;
 use super::refunds::{Back, is_disputed};
 use super::row::Row;
 use crate::fact::sale_key;
@@ -28,7 +29,7 @@ fn identity(pay: &CommandFact) -> (&str, &str, &str, &str, i64, &str) {
 }
 
 /// What a command is about: a lead, or what else its object is. A payment may have made a lead as well as a sale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum About<'a> {
     /// The sale of a payment, or a custom commission.
     Payment,
@@ -107,7 +108,7 @@ impl Inputs<'_> {
                 .filter(|(credit, _)| credit.partner == partner && currency == conversion.currency)
                 .collect();
             let (state, reason) = self.state(about, partner, held);
-            let earned = own.iter().fold(0, |sum: i64, (_, e)| sum.saturating_add(e.total));
+            let earned = money::sum(own.iter().map(|(_, e)| e.total));
             let desired = if state == "reversed" { 0 } else { earned };
             let says_nothing = desired == paid && (state != "reversed" || earned == 0);
             if partner.is_empty() || says_nothing {
@@ -370,8 +371,13 @@ impl Inputs<'_> {
         })
     }
 
-    /// Payments of commissions: once for each payout.
+    /// Payments of the commissions of a lead, or of what else the object is.
     fn payments<'a>(&'a self, about: About<'a>) -> impl Iterator<Item = (&'a Fact, &'a CommandFact)> {
+        self.all_payments().filter(move |(_, c)| about.is_meant_by(c))
+    }
+
+    /// Payments of commissions: once for each payout.
+    fn all_payments(&self) -> impl Iterator<Item = (&Fact, &CommandFact)> {
         let first = |fact: &Fact, pay: &CommandFact| {
             let same = |c: &CommandFact| c.command == "pay" && identity(c) == identity(pay);
             self.commands()
@@ -379,7 +385,7 @@ impl Inputs<'_> {
                 .all(|(f, _)| (fact.at, &fact.id) <= (f.at, &f.id))
         };
         self.commands()
-            .filter(move |(_, c)| c.command == "pay" && about.is_meant_by(c))
+            .filter(|(_, c)| c.command == "pay")
             .filter(move |(f, c)| first(f, c))
     }
 
@@ -404,9 +410,7 @@ impl Inputs<'_> {
 
     /// Paid rows are made of the payment's own words alone, so that no later fact can edit them.
     pub(super) fn paid(&self, rows: &mut Vec<Row>) {
-        let paid = self.commands().filter(|(_, c)| c.command == "pay");
-        let abouts: BTreeSet<About<'_>> = paid.map(|(_, c)| About::meant_by(c)).collect();
-        for (fact, pay) in abouts.iter().flat_map(|about| self.payments(*about)) {
+        for (fact, pay) in self.all_payments() {
             rows.push(Row::Commission(Box::new(Commission {
                 id: id(
                     "paid",

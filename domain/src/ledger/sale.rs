@@ -239,10 +239,7 @@ fn collect(body: &Body, out: &mut Payment) {
 fn of_period(facts: &[Fact]) -> Result<Sale, Waiting> {
     let periods = latest(facts, |b| if let Body::Period(p) = b { Some(&**p) } else { None });
     let (fact, period) = periods.into_iter().next().ok_or(Waiting::Nothing)?;
-    let amount = period
-        .items
-        .iter()
-        .fold(0, |sum: i64, line| sum.saturating_add(line.amount));
+    let amount = money::sum(period.items.iter().map(|line| line.amount));
     Sale {
         anchor: object(&fact.body),
         at: period.start,
@@ -544,7 +541,7 @@ fn fit_lines(lines: &[Line], amount: i64, cut: bool) -> Vec<Line> {
     }
     // Lines of both signs, or cut off after the first ten, say nothing about the rest: it is a line of its own.
     if cut || weights.iter().any(|w| *w < 0) {
-        let rest = amount.saturating_sub(weights.iter().fold(0, |sum: i64, w| sum.saturating_add(*w)));
+        let rest = amount.saturating_sub(money::sum(weights.iter().copied()));
         let rest = Line {
             quantity: 1,
             amount: rest,

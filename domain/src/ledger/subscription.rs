@@ -5,14 +5,13 @@
 use tributary_avro::{Body, Conversion, Fact, SubscriptionFact};
 
 use super::attribution::{Claimant, attribute};
+use super::commission::MOST_UNITS;
 use super::entries::{Inputs, dimensions, explain, id};
 use super::lead::{Lead, LeadKind};
+use super::money;
 use super::row::Row;
 use super::view::Span;
 use crate::rules::Rules;
-
-/// More units than this are a mistake or an attack.
-const MOST_UNITS: i64 = 1_000_000;
 
 /// A subscription from its facts.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,29 +44,16 @@ pub struct Change {
 }
 
 fn units(fact: &SubscriptionFact) -> i64 {
-    let sum = fact
-        .items
-        .iter()
-        .fold(0, |sum: i64, line| sum.saturating_add(line.quantity));
-    sum.clamp(1, MOST_UNITS)
+    money::sum(fact.items.iter().map(|line| line.quantity)).clamp(1, MOST_UNITS)
 }
 
 fn period(fact: &SubscriptionFact) -> i64 {
-    fact.items
-        .iter()
-        .fold(0, |sum: i64, line| sum.saturating_add(line.amount))
+    money::sum(fact.items.iter().map(|line| line.amount))
 }
 
 impl Subscription {
     /// The subscription that the facts of one object tell of; None if it never began.
     pub fn of(facts: &[Fact]) -> Option<Self> {
-        // Of most objects no subscription is told.
-        if !facts
-            .iter()
-            .any(|fact| matches!(fact.body, Body::Subscription(_)))
-        {
-            return None;
-        }
         let mut told: Vec<(&Fact, &SubscriptionFact)> = facts
             .iter()
             .filter_map(|fact| match &fact.body {

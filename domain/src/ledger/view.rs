@@ -79,12 +79,10 @@ impl View {
         self.leads.first().or(self.first_sale.as_ref())
     }
 
-    /// The partner that the customer was given to by hand at `at`; None if to nobody.
-    pub fn assigned(&self, at: i64) -> Option<&str> {
-        let latest = self.assignments.iter().rev().find(|(from, _)| *from <= at);
-        latest
-            .map(|(_, partner)| partner.as_str())
-            .filter(|partner| !partner.is_empty())
+    /// From when on, and to which partner, the customer was given by hand at `at`; None if to nobody.
+    pub fn assigned(&self, at: i64) -> Option<(i64, &str)> {
+        let (from, partner) = self.assignments.iter().rev().find(|(from, _)| *from <= at)?;
+        Some((*from, partner.as_str())).filter(|(_, partner)| !partner.is_empty())
     }
 
     /// The start of a subscription, UTC milliseconds.

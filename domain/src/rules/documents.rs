@@ -287,11 +287,17 @@ pub enum Period {
     Ever,
 }
 
+const DAY: i64 = 86_400_000;
+
+/// Days since 1970, UTC, of a time in milliseconds.
+pub fn day_of(at: i64) -> i64 {
+    at.div_euclid(DAY)
+}
+
 impl Period {
     /// The first moment of the period in which `at` lies, UTC milliseconds.
     pub fn start(self, at: i64) -> i64 {
-        const DAY: i64 = 86_400_000;
-        let day = at.div_euclid(DAY);
+        let day = day_of(at);
         match self {
             Self::Day => day * DAY,
             // 1970-01-01 was a Thursday.

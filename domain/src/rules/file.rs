@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use tributary_avro::Config;
 
+use super::rates::is_currency;
 use super::{Condition, DayRates, ProgramFile, Reward, RewardEvent};
 
 /// A longer one is no limit: leave it out.
@@ -348,10 +349,6 @@ fn is_reserved(key: &str) -> bool {
 fn is_id(id: &str) -> bool {
     let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
     (1..=64).contains(&id.len()) && id.bytes().all(ok)
-}
-
-fn is_currency(currency: &str) -> bool {
-    currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 /// UTC milliseconds of an RFC 3339 text.

@@ -10,13 +10,12 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 use tributary_avro::Config;
 
-use super::Workspace;
+use super::{Workspace, day_of};
 
 /// Days that a rate is good for after its own.
 pub const GOOD_FOR: i64 = 7;
 /// Digits of a rate, as it stands on rows: amount and rate give the converted amount.
 const DIGITS: u32 = 10;
-const DAY: i64 = 86_400_000;
 
 /// The rates of one day: `program.yaml` has none, `tributary fx load` states them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,12 +68,11 @@ impl DayRates {
     /// Days since 1970.
     pub fn day(&self) -> i64 {
         let midnight = self.date.to_zoned(jiff::tz::TimeZone::UTC);
-        midnight.map_or(0, |day| day.timestamp().as_millisecond().div_euclid(DAY))
+        midnight.map_or(0, |day| day_of(day.timestamp().as_millisecond()))
     }
 
     /// Its rates as numbers, or the first that is none.
     pub fn numbers(&self) -> Result<Vec<(&str, Decimal)>, String> {
-        let is_currency = |c: &str| c.len() == 3 && c.bytes().all(|b| b.is_ascii_lowercase());
         let mut numbers = Vec::with_capacity(self.rates.len());
         if !is_currency(&self.base) {
             return Err("base: three lower-case letters of ISO 4217 (E6)".to_owned());
@@ -122,7 +120,7 @@ impl Rates {
             let rate = String::new();
             return Some(Converted { amount, rate });
         }
-        let day = at.div_euclid(DAY);
+        let day = day_of(at);
         let mut days = self.0.range(day - GOOD_FOR..=day).rev();
         let rate = days.find_map(|(_, pairs)| rate(pairs, from, to))?;
         let shift = i32::from(decimals(to)) - i32::from(decimals(from));
@@ -158,6 +156,11 @@ fn rate(pairs: &BTreeMap<(String, String), Stated>, from: &str, to: &str) -> Opt
     let mut found = through.filter_map(|base| of(base, to)?.checked_div(of(base, from)?));
     let rate = found.next()?.round_dp(DIGITS).normalize();
     Some(rate).filter(|rate| *rate > Decimal::ZERO)
+}
+
+/// Three lower-case letters (ISO 4217).
+pub(super) fn is_currency(currency: &str) -> bool {
+    currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 /// Decimals of a currency's minor unit, as Stripe counts them: ISK and UGX have two there.
