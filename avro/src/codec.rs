@@ -190,6 +190,7 @@ mod tests {
                 currency: "usd".into(),
                 ..Default::default()
             })),
+            account: String::new(),
         };
         let encoder = Encoder::<Fact>::new(7);
         let mut decoder = Decoder::<Fact>::default();

@@ -100,6 +100,9 @@ pub struct CustomerRef {
     /// Keyed hash of the normalized e-mail address, hex; empty if none.
     #[serde(default)]
     pub mail: String,
+    /// The address told is of a provider of throw-away addresses (C10).
+    #[serde(default)]
+    pub disposable: bool,
 }
 
 /// A lead told by API (D1).
@@ -138,6 +141,9 @@ pub struct Line {
     /// Stripe's line item (`il_...`), which credit notes name; empty if unknown.
     #[serde(default)]
     pub id: String,
+    /// Stripe price ID where no product is told; empty otherwise.
+    #[serde(default)]
+    pub price: String,
 }
 
 /// A sale told by API (E7).
@@ -172,6 +178,9 @@ pub struct SaleFact {
     /// Metadata that rules may read.
     #[serde(default)]
     pub metadata: Metadata,
+    /// Program of the revenue origin that the call names; empty if none (D4).
+    #[serde(default)]
+    pub program_id: String,
 }
 
 /// A click or redemption ID tied to a customer (external CID).
@@ -193,6 +202,12 @@ pub struct RedemptionFact {
     pub coupon: String,
     /// The customer as this statement names it.
     pub customer: CustomerRef,
+    /// Name of the redemption's conversion type; empty if none.
+    #[serde(default)]
+    pub event_name: String,
+    /// Program of the revenue origin that the call names; empty if none.
+    #[serde(default)]
+    pub program_id: String,
 }
 
 /// A Stripe customer.
@@ -530,16 +545,17 @@ pub struct RuleFact {
     pub document: String,
 }
 
-/// A decision about a commission: approve, reject, withhold, release or pay (F6).
+/// A decision about a commission or a sale: approve, reject, withhold, release, pay or custom (F6, F7), or refund (G7).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct CommandFact {
-    /// Approve, reject, withhold, release or pay.
+    /// Approve, reject, withhold, release, pay, custom or refund.
     pub command: String,
     /// Any ID of the commission's payment, e.g. ch_..., in_..., or the commission ID.
     pub names: String,
     /// Partner whose commission it is.
     pub partner_id: String,
-    /// Amount paid, minor units; 0 unless command is pay.
+    /// Amount paid, given or refunded, minor units; 0 unless command is pay, custom or refund; a refund of 0 is one of
+    /// all that is left.
     #[serde(default)]
     pub amount: i64,
     /// ISO 4217, lower case.
@@ -664,6 +680,98 @@ pub struct PeriodFact {
     pub metadata: Metadata,
 }
 
+/// The clicks on one link in one UTC day, stated once the day has closed (F1). Object key clicks:link/partner/day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ClickTotalsFact {
+    /// Link that was clicked.
+    pub link_id: String,
+    /// Partner of the link at the time of the clicks.
+    pub partner_id: String,
+    /// Program of the link at the time of the clicks; empty if none.
+    #[serde(default)]
+    pub program_id: String,
+    /// Partner group at the time of the clicks; empty if none.
+    #[serde(default)]
+    pub group_id: String,
+    /// Days since 1970-01-01, UTC.
+    pub day: i64,
+    /// Clicks by country, in the order of the codes.
+    #[serde(default)]
+    pub countries: Vec<CountryClicks>,
+}
+
+/// Clicks of one country.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct CountryClicks {
+    /// ISO 3166-1 alpha-2, upper case; empty if unknown.
+    #[serde(default)]
+    pub country: String,
+    /// Clicks of people, without repeats of a visitor within the hour.
+    pub clicks: i64,
+}
+
+/// What a partner had brought when a UTC day closed, from the beginning, for conditions of later days (F1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct PartnerTotalsFact {
+    /// Partner.
+    pub partner_id: String,
+    /// The last day counted, days since 1970-01-01, UTC.
+    pub day: i64,
+    /// Clicks of people, without repeats of a visitor within the hour.
+    #[serde(default)]
+    pub clicks: i64,
+    /// Leads.
+    #[serde(default)]
+    pub leads: i64,
+    /// Sales.
+    #[serde(default)]
+    pub conversions: i64,
+    /// Amount of its sales, minor units of the workspace's currency.
+    #[serde(default)]
+    pub sale_amount: i64,
+    /// What it earned less what was taken back, minor units of the workspace's currency.
+    #[serde(default)]
+    pub commissions: i64,
+}
+
+/// A Stripe account was connected or disconnected (A2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct AccountFact {
+    /// `acct_...`
+    pub account: String,
+    /// False: it took its permission back.
+    pub connected: bool,
+}
+
+/// A Stripe price or product: what is sold, and under which name (A2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct PriceFact {
+    /// `price_...`; empty for a product.
+    #[serde(default)]
+    pub price: String,
+    /// `prod_...`
+    pub product: String,
+    /// Name of the product, or nickname of the price; empty if none.
+    #[serde(default)]
+    pub name: String,
+    /// It can be sold.
+    #[serde(default = "yes")]
+    pub active: bool,
+}
+
+/// A Stripe coupon and its name (A2, C6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct CouponFact {
+    /// ID of the coupon.
+    pub coupon: String,
+    /// Name as customers see it; empty if none.
+    #[serde(default)]
+    pub name: String,
+    /// It can be redeemed.
+    #[serde(default = "yes")]
+    pub active: bool,
+}
+
 /// One immutable statement: the journal from which the ledger is computed. Topic facts, key: workspace/mode. Told twice it is the same fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
@@ -683,6 +791,9 @@ pub struct Fact {
     pub trust: String,
     /// What is stated.
     pub body: Body,
+    /// Connected Stripe account whose object it is; empty: the workspace's own, or no Stripe object.
+    #[serde(default)]
+    pub account: String,
 }
 
 /// What a fact states. The order is the order of the union in `fact.avsc`: only append.
@@ -730,7 +841,7 @@ pub enum Body {
     /// A declared rule with the time from which it holds.
     #[serde(rename = "RuleFact")]
     Rule(Box<RuleFact>),
-    /// A decision about a commission: approve, reject, withhold, release or pay (F6).
+    /// A decision about a commission or a sale (F6, F7, G7).
     #[serde(rename = "CommandFact")]
     Command(Box<CommandFact>),
     /// A Stripe dispute (G5).
@@ -748,4 +859,19 @@ pub enum Body {
     /// A period of a subscription (E8).
     #[serde(rename = "PeriodFact")]
     Period(Box<PeriodFact>),
+    /// The clicks on one link in one UTC day (F1).
+    #[serde(rename = "ClickTotalsFact")]
+    ClickTotals(Box<ClickTotalsFact>),
+    /// What a partner had brought when a UTC day closed (F1).
+    #[serde(rename = "PartnerTotalsFact")]
+    PartnerTotals(Box<PartnerTotalsFact>),
+    /// A Stripe account was connected or disconnected (A2).
+    #[serde(rename = "AccountFact")]
+    Account(Box<AccountFact>),
+    /// A Stripe price or product (A2).
+    #[serde(rename = "PriceFact")]
+    Price(Box<PriceFact>),
+    /// A Stripe coupon and its name (A2, C6).
+    #[serde(rename = "CouponFact")]
+    Coupon(Box<CouponFact>),
 }

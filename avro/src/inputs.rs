@@ -115,6 +115,33 @@ pub struct TrackLine {
     pub amount: i64,
 }
 
+/// One decision about a commission or a sale (F6, F7, G7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct TrackCommand {
+    /// Approve, reject, withhold, release, pay, custom or refund.
+    pub command: String,
+    /// Any ID of the payment, e.g. `ch_...`, `in_...` or the external ID; the own name of a custom commission.
+    pub names: String,
+    /// Key of the object whose commission it is, for leads and clicks; empty: names finds it.
+    #[serde(default)]
+    pub object: String,
+    /// Partner whose commission it is; empty for a refund.
+    #[serde(default)]
+    pub partner_id: String,
+    /// Amount paid, given or refunded, minor units; a refund of 0 is one of all that is left.
+    #[serde(default)]
+    pub amount: i64,
+    /// ISO 4217, lower case.
+    #[serde(default)]
+    pub currency: String,
+    /// Payout that paid it.
+    #[serde(default)]
+    pub payout_id: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// One accepted tracking API call. Topic tracks, key: workspace/mode. Kept 30 days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Track {
@@ -124,7 +151,7 @@ pub struct Track {
     pub workspace: String,
     /// Live, test or sandbox name, from the API key.
     pub mode: String,
-    /// Lead, sale, identify or redemption.
+    /// Lead, sale, identify, redemption or command.
     pub kind: String,
     /// Event time, UTC milliseconds.
     pub at: i64,
@@ -182,6 +209,12 @@ pub struct Track {
     /// Metadata of the call; values that are no strings are JSON text.
     #[serde(default)]
     pub metadata: Metadata,
+    /// Program of the revenue origin that the call names; empty if none.
+    #[serde(default)]
+    pub program_id: String,
+    /// Decisions, at most 1,000; those of a sale are about itself.
+    #[serde(default)]
+    pub commands: Vec<TrackCommand>,
 }
 
 /// One Stripe event as delivered. Topic stripe.events, key: workspace/mode.

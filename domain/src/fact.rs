@@ -40,6 +40,7 @@ impl Origin {
             source: self.source.clone(),
             trust: self.trust.to_owned(),
             body,
+            account: String::new(),
         }
     }
 }
@@ -70,6 +71,12 @@ pub fn object(body: &Body) -> String {
             "command:{}/{}/{}/{}",
             b.names, b.partner_id, b.command, b.payout_id
         ),
+        Body::ClickTotals(b) => format!("clicks:{}/{}/{}", b.link_id, b.partner_id, b.day),
+        Body::PartnerTotals(b) => format!("totals:{}/{}", b.partner_id, b.day),
+        Body::Account(b) => format!("account:{}", b.account),
+        Body::Price(b) if b.price.is_empty() => format!("product:{}", b.product),
+        Body::Price(b) => format!("price:{}", b.price),
+        Body::Coupon(b) => format!("coupon:{}", b.coupon),
     }
 }
 
@@ -94,6 +101,7 @@ fn customer_name(customer: &CustomerRef) -> String {
         external_id,
         stripe,
         mail,
+        disposable: _,
     } = customer;
     match (external_id.is_empty(), stripe.is_empty()) {
         (false, _) => format!("ext:{external_id}"),

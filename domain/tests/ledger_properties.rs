@@ -217,6 +217,7 @@ fn lead(at: i64, external: &str, mail: &str, click: &str) -> Fact {
         external_id: external.into(),
         stripe: String::new(),
         mail: mail.into(),
+        ..Default::default()
     };
     let body = LeadFact {
         event_name: "Sign up".into(),
@@ -237,6 +238,7 @@ fn invoice(n: usize, at: i64, stripe: &str, mail: &str, total: i64) -> Fact {
             external_id: String::new(),
             stripe: stripe.into(),
             mail: mail.into(),
+            ..Default::default()
         },
         amount_paid: total,
         total,

@@ -380,7 +380,16 @@ fn stop_joining(tables: &mut Tables<'_>, dirty: &mut Dirty, address: &str) -> Re
     Ok(())
 }
 
-/// Whether a body belongs to no case: rules, clicks and promotion codes are references.
+/// Whether a body belongs to no case: rules, clicks, and what Stripe tells of codes, prices and accounts are references.
 pub(super) fn is_reference(body: &Body) -> bool {
-    matches!(body, Body::Rule(_) | Body::Click(_) | Body::PromotionCode(_))
+    matches!(
+        body,
+        Body::Rule(_)
+            | Body::Click(_)
+            | Body::PromotionCode(_)
+            | Body::PartnerTotals(_)
+            | Body::Account(_)
+            | Body::Price(_)
+            | Body::Coupon(_)
+    )
 }

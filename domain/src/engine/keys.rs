@@ -42,9 +42,12 @@ pub fn keys(fact: &Fact) -> Keys {
         Body::Refund(r) => objects(&[("re", &r.refund), ("ch", &r.charge), ("pi", &r.payment_intent)]),
         Body::Dispute(d) => objects(&[("dp", &d.dispute), ("ch", &d.charge), ("pi", &d.payment_intent)]),
         Body::CreditNote(c) => objects(&[("cn", &c.credit_note), ("in", &c.invoice)]),
-        Body::Sale(_) | Body::Lead(_) | Body::Subscription(_) | Body::Period(_) => {
-            keys.objects.push(object(&fact.body))
-        }
+        Body::Sale(_)
+        | Body::Lead(_)
+        | Body::Subscription(_)
+        | Body::Period(_)
+        | Body::Redemption(_)
+        | Body::ClickTotals(_) => keys.objects.push(object(&fact.body)),
         Body::Customer(c) if !c.click_id.is_empty() => {
             keys.objects.push(format!("lead:{}", object(&fact.body)))
         }
@@ -57,6 +60,7 @@ pub fn keys(fact: &Fact) -> Keys {
         external_id,
         stripe,
         mail,
+        disposable: _,
     }) = customer
     {
         let parts = [("ext", external_id), ("cus", stripe), ("mail", mail)];
@@ -86,7 +90,7 @@ fn people(body: &Body) -> (Option<&CustomerRef>, &str, &str) {
         Body::Lead(b) => (Some(&b.customer), "", &b.click_id),
         Body::Sale(b) => (Some(&b.customer), "", &b.click_id),
         Body::Identify(b) => (Some(&b.customer), "", &b.click_id),
-        Body::Redemption(b) => (Some(&b.customer), "", ""),
+        Body::Redemption(b) => (Some(&b.customer), "", &b.cid),
         Body::Customer(b) => (Some(&b.customer), "", &b.click_id),
         Body::Session(b) => (Some(&b.customer), &b.subscription, &b.click_id),
         Body::Invoice(b) => (Some(&b.customer), &b.subscription, &b.click_id),
@@ -100,8 +104,13 @@ fn people(body: &Body) -> (Option<&CustomerRef>, &str, &str) {
         | Body::Refund(_)
         | Body::Dispute(_)
         | Body::Command(_)
+        | Body::ClickTotals(_)
         | Body::Click(_)
         | Body::PromotionCode(_)
+        | Body::PartnerTotals(_)
+        | Body::Account(_)
+        | Body::Price(_)
+        | Body::Coupon(_)
         | Body::Rule(_) => (None, "", ""),
     }
 }

@@ -231,6 +231,7 @@ fn collect(body: &Body, out: &mut Payment) {
         external_id,
         stripe,
         mail,
+        disposable: _,
     } = customer;
     out.has_identity |= !(external_id.is_empty() && stripe.is_empty() && mail.is_empty());
 }

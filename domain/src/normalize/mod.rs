@@ -108,7 +108,12 @@ pub fn claimed_click(fact: &Fact) -> Option<&str> {
         | Body::Assignment(_)
         | Body::PromotionCode(_)
         | Body::Rule(_)
-        | Body::Command(_) => return None,
+        | Body::Command(_)
+        | Body::ClickTotals(_)
+        | Body::PartnerTotals(_)
+        | Body::Account(_)
+        | Body::Price(_)
+        | Body::Coupon(_) => return None,
     };
     (!click.is_empty()).then_some(click.as_str())
 }

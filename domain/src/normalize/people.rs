@@ -26,6 +26,7 @@ pub(crate) fn person(external_id: &str, stripe: String, address: &str, key: &Mai
         },
         stripe,
         mail: told.or_else(|| key.hash(address)).unwrap_or_default(),
+        disposable: false,
     }
 }
 

@@ -106,6 +106,7 @@ fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
             quantity: amount("lines.quantity", line.quantity)?,
             amount: amount("lines.amount", line.amount)?,
             id: String::new(),
+            price: String::new(),
         });
     }
     let name = track.event_name.trim();
@@ -121,6 +122,7 @@ fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
         customer,
         lines,
         metadata: told(track),
+        program_id: track.program_id.clone(),
     })))
 }
 
@@ -140,6 +142,8 @@ fn redemption(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
         cid: either(&track.click_id, &track.id).to_owned(),
         coupon: track.coupon.trim().to_owned(),
         customer,
+        event_name: track.event_name.trim().to_owned(),
+        program_id: track.program_id.clone(),
     })))
 }
 

@@ -158,9 +158,41 @@ pub struct Program {
     /// What partners of a group earn, before the program's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+    /// Conversion types beside the built-in sale and lead (rule D4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversion_types: Vec<ConversionType>,
+    /// Revenue origins whose conversions are this program's (rule D4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revenue_origins: Vec<String>,
     /// When this version holds from, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+/// A conversion type that calls may name (rule D4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConversionType {
+    /// As calls name it; `couponredeem` and `couponredeemed` are one.
+    pub code: String,
+    /// Event name in the ledger; empty: the code.
+    #[serde(default)]
+    pub name: String,
+    /// What such a call tells.
+    #[serde(rename = "as")]
+    pub tells: Tells,
+}
+
+/// What a conversion of a type tells (rule D4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tells {
+    /// A sale: it has an amount.
+    Sale,
+    /// A lead.
+    Lead,
+    /// That a coupon was redeemed.
+    Redemption,
 }
 
 /// Rewards of the partners that name this group.

@@ -15,14 +15,24 @@ pub(super) fn of_invoice(invoice: &Object) -> Result<Vec<Line>, Rejection> {
 
 fn invoice_line(value: &Json) -> Result<Line, Rejection> {
     let line = Object::inner("invoice.lines", value);
+    let (product, price) = sold(&line);
     Ok(Line {
-        product: line
-            .id(&["pricing.price_details.product", "price.product", "plan.product"])
-            .to_owned(),
+        product,
         quantity: line.quantity(),
         amount: net(&line)?,
         id: line.word("id").to_owned(),
+        price,
     })
+}
+
+/// The product of a line, or its price where it tells no product.
+fn sold(line: &Object) -> (String, String) {
+    let product = line.id(&["pricing.price_details.product", "price.product", "plan.product"]);
+    let price = match product {
+        "" => line.id(&["pricing.price_details.price", "price", "plan"]),
+        _ => "",
+    };
+    (product.to_owned(), price.to_owned())
 }
 
 /// Lines of a credit note; each names the invoice's line that it takes back, if it is about one.
@@ -36,6 +46,7 @@ pub(super) fn of_credit_note(note: &Object) -> Result<Vec<Line>, Rejection> {
                 quantity: line.quantity(),
                 amount: net(&line)?,
                 id: line.id(&["invoice_line_item"]).to_owned(),
+                price: String::new(),
             })
         })
         .collect()
@@ -52,11 +63,13 @@ pub(super) fn of_subscription(subscription: &Object) -> Result<Vec<Line>, Reject
                 None => item.amount("plan.amount")?.unwrap_or(0),
             };
             let quantity = item.quantity();
+            let (product, price) = sold(&item);
             Ok(Line {
-                product: item.id(&["price.product", "plan.product"]).to_owned(),
+                product,
                 quantity,
                 amount: item.bounded("amount", i128::from(unit) * i128::from(quantity))?,
                 id: String::new(),
+                price,
             })
         })
         .collect()
@@ -92,16 +105,16 @@ pub(super) fn of_session(session: &Object) -> Result<Vec<Line>, Rejection> {
         .map(|value| {
             let item = Object::inner("session.line_items", value);
             let tax = i128::from(item.amount("amount_tax")?.unwrap_or(0));
+            let (product, price) = sold(&item);
             Ok(Line {
-                product: item
-                    .id(&["price.product", "pricing.price_details.product"])
-                    .to_owned(),
+                product,
                 quantity: item.quantity(),
                 amount: item.bounded(
                     "amount_total",
                     i128::from(item.needed_amount("amount_total")?) - tax,
                 )?,
                 id: item.word("id").to_owned(),
+                price,
             })
         })
         .collect()

@@ -19,6 +19,7 @@ fn lines_of_a_real_invoice_with_two_discounts_and_tax_on_top() {
         quantity,
         amount,
         id: id.into(),
+        ..Default::default()
     };
     assert_eq!(
         told.lines,

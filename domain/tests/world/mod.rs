@@ -308,12 +308,14 @@ fn payment(random: &mut Random, n: u64, customer: &CustomerRef, click_id: String
                 id: "il_gold".into(),
                 quantity: 1,
                 amount: total / 3,
+                ..Default::default()
             },
             Line {
                 product: "prod_addon".into(),
                 id: "il_addon".into(),
                 quantity: 2,
                 amount: total - total / 3 - tax + 7,
+                ..Default::default()
             },
             Line {
                 product: String::new(),

@@ -243,6 +243,7 @@ pub async fn assign(
             (false, _) => String::new(),
         },
         mail,
+        disposable: false,
     };
     let body = Body::Assignment(Box::new(AssignmentFact {
         customer,
