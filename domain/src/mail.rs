@@ -1,6 +1,9 @@
 //! E-mail addresses: normalized, then hashed under the installation's key. Facts hold only the hash.
 
+use std::sync::OnceLock;
+
 use hmac::{Hmac, KeyInit, Mac};
+use rustc_hash::FxHashSet;
 use sha2::Sha256;
 
 /// The key under which addresses are hashed. One for each installation; it must never change.
@@ -42,9 +45,37 @@ pub fn normalize(address: &str) -> Option<String> {
     ok.then(|| format!("{local}@{domain}"))
 }
 
+/// Whether an address is of a provider of throw-away addresses (rule C10), by the list of the `mailchecker` crate.
+pub fn is_disposable(address: &str) -> bool {
+    static PROVIDERS: OnceLock<FxHashSet<&'static str>> = OnceLock::new();
+    let providers = PROVIDERS.get_or_init(|| mailchecker::blacklist().into_iter().collect());
+    let Some(address) = normalize(address) else {
+        return false;
+    };
+    let mut domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    loop {
+        if providers.contains(domain) {
+            return true;
+        }
+        match domain.split_once('.') {
+            Some((_, rest)) => domain = rest,
+            None => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn throw_away_addresses_are_known_by_their_provider() {
+        assert!(is_disposable("Ada+1@Mailinator.com"));
+        assert!(is_disposable("ada@inbox.mailinator.com"));
+        assert!(!is_disposable("ada@gmail.com"));
+        assert!(!is_disposable("mailinator.com"));
+        assert!(!is_disposable(""));
+    }
 
     #[test]
     fn case_and_plus_tags_do_not_matter() {

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use tributary_avro::{Body, Fact};
+use tributary_avro::{Body, ClickFact, Fact};
 
 use super::dirty::Dirty;
 use super::keys::{Keys, keys};
 use super::state::{Case, Node, Object, Table, Tables, last_number, pair};
+use crate::ledger::Redeemed;
 use crate::store::StoreError;
 
 /// Rule B3: an address named by more than so many distinct customers stops joining.
@@ -156,6 +157,7 @@ fn name_case(
         tables.point(key, case)?;
         record.keys.insert(key.clone());
     }
+    record.disposable |= keys.disposable;
     for id in &keys.clicks {
         if record.clicks.insert(id.clone()) {
             name_click(tables, id, case)?;
@@ -190,8 +192,57 @@ fn forget_click(tables: &mut Tables<'_>, id: &str, case: u64) -> Result<(), Stor
 }
 
 /// The reference under which the cases of a click stand that has many.
-pub(super) fn click_reference(id: &str) -> String {
+fn click_reference(id: &str) -> String {
     format!("click:{id}")
+}
+
+/// What a click ID or CID turns out to be.
+pub(super) enum Told {
+    Click((String, ClickFact)),
+    Redemption((String, Redeemed)),
+}
+
+/// The redemption that a fact tells of, with the fact's ID.
+pub(super) fn redeemed(fact: &Fact) -> Option<(String, Redeemed)> {
+    let Body::Redemption(redemption) = &fact.body else {
+        return None;
+    };
+    let redeemed = Redeemed {
+        at: fact.at,
+        cid: redemption.cid.clone(),
+        coupon: redemption.coupon.clone(),
+    };
+    Some((fact.id.clone(), redeemed))
+}
+
+/// Notes what an ID is, and marks the cases that name it. False if it is known: the least fact ID counts, should two
+/// ever claim one ID, so that order does not matter.
+pub(super) fn tell(tables: &mut Tables<'_>, dirty: &mut Dirty, told: Told) -> Result<bool, StoreError> {
+    let id = match &told {
+        Told::Click((_, click)) => click.click_id.clone(),
+        Told::Redemption((_, redeemed)) => redeemed.cid.clone(),
+    };
+    let mut record = tables.take_click(&id)?.unwrap_or_default();
+    let is_known = match &told {
+        Told::Click((fact, _)) => record.told.as_ref().is_some_and(|(known, _)| known <= fact),
+        Told::Redemption((fact, _)) => record.redeemed.as_ref().is_some_and(|(known, _)| known <= fact),
+    };
+    if is_known {
+        tables.return_click(&id, record);
+        return Ok(false);
+    }
+    match told {
+        Told::Click(click) => record.told = Some(click),
+        Told::Redemption(redeemed) => record.redeemed = Some(redeemed),
+    }
+    if record.many {
+        dirty.sweep(tables.tenant, &click_reference(&id));
+    }
+    for case in &record.cases {
+        dirty.case(tables.tenant, *case);
+    }
+    tables.put_click(&id, record);
+    Ok(true)
 }
 
 /// Moves facts and entries of one object into another. Its record is the caller's to write.
@@ -283,6 +334,7 @@ fn move_case(
     largest.facts.extend(case.facts);
     largest.clicks.extend(case.clicks);
     largest.refs.extend(case.refs);
+    largest.disposable |= case.disposable;
     largest.objects += case.objects;
     tables.delete_case(from);
     let marks = dirty.cases.remove(&(tenant, from)).unwrap_or_default();

@@ -20,7 +20,7 @@ pub struct Marks {
 pub struct Dirty {
     /// By tenant and case.
     pub cases: BTreeMap<(u32, u64), Marks>,
-    /// By tenant and reference (empty: all cases): the key after which the sweep goes on.
+    /// By tenant and reference (empty: all cases; one that ends with `/`: all that begin so): the key after which the sweep goes on.
     pub sweeps: BTreeMap<(u32, String), Vec<u8>>,
 }
 
@@ -38,6 +38,16 @@ impl Dirty {
     /// Starts a sweep over all cases that read a reference.
     pub fn sweep(&mut self, tenant: u32, reference: &str) {
         self.sweeps.insert((tenant, reference.to_owned()), Vec::new());
+    }
+
+    /// Starts a sweep over all cases that read a reference which begins with a text that ends with `/`, from one on.
+    pub fn sweep_from(&mut self, tenant: u32, prefix: &str, from: &str) {
+        let from = from.as_bytes().to_vec();
+        let known = self
+            .sweeps
+            .entry((tenant, prefix.to_owned()))
+            .or_insert(from.clone());
+        *known = from.min(std::mem::take(known));
     }
 
     /// Bounds what must be written down: many dirty cases become a sweep over all cases of their tenants.

@@ -4,6 +4,7 @@
 use tributary_avro::{Body, CustomerRef, DiscountRef, Fact};
 
 use crate::fact::{object, sale_key};
+use crate::ledger::refund_by_api;
 
 /// The keys of one fact.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,8 +13,10 @@ pub struct Keys {
     pub objects: Vec<String>,
     /// Customer: external ID, Stripe customer, e-mail hash; and subscription.
     pub case: Vec<String>,
-    /// Click IDs named.
+    /// Click IDs and CIDs named.
     pub clicks: Vec<String>,
+    /// The address told is a throw-away one (rule C10).
+    pub disposable: bool,
 }
 
 /// The keys that a fact states.
@@ -52,7 +55,13 @@ pub fn keys(fact: &Fact) -> Keys {
             keys.objects.push(format!("lead:{}", object(&fact.body)))
         }
         Body::Command(c) if !c.object.is_empty() => keys.objects.push(key_of_anchor(&c.object)),
-        Body::Command(c) => keys.objects.push(sale_key(&c.names)),
+        Body::Command(c) => {
+            keys.objects.push(sale_key(&c.names));
+            // The row of such a refund is found by it.
+            if c.command == "refund" {
+                keys.objects.push(refund_by_api(&fact.body));
+            }
+        }
         _ => {}
     }
     let (customer, subscription, click) = people(&fact.body);
@@ -60,9 +69,10 @@ pub fn keys(fact: &Fact) -> Keys {
         external_id,
         stripe,
         mail,
-        disposable: _,
+        disposable,
     }) = customer
     {
+        keys.disposable = *disposable;
         let parts = [("ext", external_id), ("cus", stripe), ("mail", mail)];
         keys.case.extend(
             parts

@@ -23,7 +23,7 @@ pub use crate::ledger::Row;
 use crate::rules::{DayRates, GOOD_FOR, Rules};
 use crate::store::{Store, StoreError};
 use crate::tenant::Tenant;
-use cases::{Added, click_reference};
+use cases::{Added, Told};
 use cells::Cells;
 use dirty::{Dirty, Marks};
 use settle::Emits;
@@ -98,6 +98,12 @@ impl Engine {
                 // It was valid when it was stored.
                 let _known = add_rule(&mut rules, &fact);
             }
+            for (rewarded, _) in store.scan(&key(Table::Rewarded, number, &[]), &[], usize::MAX)? {
+                let prefix = [rewarded.get(5..).unwrap_or_default(), &[0]].concat();
+                for (_, value) in store.scan(&key(Table::Links, number, &prefix), &[], usize::MAX)? {
+                    let _known = add_rule(&mut rules, &decode(&value)?);
+                }
+            }
             engine.tenants.push(Known {
                 tenant: Tenant::new(workspace, mode),
                 rules,
@@ -125,7 +131,11 @@ impl Engine {
         };
         let (_, rules) = known(&self.tenants, number);
         let needs = settle::Needs::of(&fact.body);
+        let redeemed = cases::redeemed(&fact);
         let added = cases::add(&mut tables, &mut self.dirty, fact)?;
+        if let Some(redeemed) = redeemed.filter(|_| !matches!(added, Added::Duplicate)) {
+            cases::tell(&mut tables, &mut self.dirty, Told::Redemption(redeemed))?;
+        }
         Ok(match added {
             Added::Duplicate => Verdict::Duplicate,
             Added::Object(object) if settle::waits(&mut tables, rules, object, &needs)? => Verdict::Held,
@@ -278,22 +288,19 @@ impl Engine {
             tenant: number,
         };
         if let Body::Click(click) = fact.body {
-            let id = &click.click_id.clone();
-            let mut record = tables.take_click(id)?.unwrap_or_default();
-            // The least fact ID counts, should two clicks ever claim one ID: then order does not matter.
-            if record.told.as_ref().is_some_and(|(told, _)| *told <= fact.id) {
-                tables.return_click(id, record);
-                return Ok(Verdict::Duplicate);
-            }
-            record.told = Some((fact.id, *click));
-            if record.many {
-                self.dirty.sweep(number, &click_reference(id));
-            }
-            for case in &record.cases {
-                self.dirty.case(number, *case);
-            }
-            tables.put_click(id, record);
-            return Ok(Verdict::Applied);
+            let told = Told::Click((fact.id, *click));
+            return Ok(if cases::tell(&mut tables, &mut self.dirty, told)? {
+                Verdict::Applied
+            } else {
+                Verdict::Duplicate
+            });
+        }
+        let link = match &fact.body {
+            Body::Rule(rule) if rule.kind == "link" => Some(rule.id.clone()),
+            _ => None,
+        };
+        if let Some(link) = link {
+            return self.link(store, number, &link, &fact);
         }
         let own = key(Table::Rules, number, fact.id.as_bytes());
         if tables.store.get(&own)?.is_some() {
@@ -310,8 +317,15 @@ impl Engine {
             Body::PromotionCode(code) => self
                 .dirty
                 .sweep(number, &format!("promo:{}", code.promotion_code)),
+            Body::Price(price) => self.dirty.sweep(number, &format!("price:{}", price.price)),
+            Body::PartnerTotals(totals) => {
+                let partner = &totals.partner_id;
+                let from = settle::totals_reference(partner, totals.day.saturating_add(1));
+                self.dirty
+                    .sweep_from(number, &format!("totals:{partner}/"), &from);
+            }
+            Body::Account(_) => self.dirty.sweep(number, ""),
             Body::Rule(rule) => match rule.kind.as_str() {
-                "link" => {}
                 "fx" => {
                     let day = serde_json::from_str(&rule.document).map_or(0, |d: DayRates| d.day());
                     for day in day..=day + GOOD_FOR {
@@ -334,6 +348,42 @@ impl Engine {
         Ok(Verdict::Applied)
     }
 
+    /// A link: its versions are looked at only if any of them has rewards, of which there may be few among millions.
+    fn link(
+        &mut self,
+        store: &mut dyn Store,
+        number: u32,
+        link: &str,
+        fact: &Fact,
+    ) -> Result<Verdict, StoreError> {
+        let prefix = [link.as_bytes(), &[0]].concat();
+        let own = key(Table::Links, number, &[&prefix, fact.id.as_bytes()].concat());
+        if store.get(&own)?.is_some() {
+            return Ok(Verdict::Duplicate);
+        }
+        let mut version = Rules::default();
+        if !add_rule(&mut version, fact) {
+            return Ok(Verdict::Rejected("invalid_rule"));
+        }
+        encoded(fact, |bytes| store.put(&own, bytes))?;
+        let rewarded = key(Table::Rewarded, number, link.as_bytes());
+        if !version.link_has_rewards(link) && store.get(&rewarded)?.is_none() {
+            return Ok(Verdict::Applied);
+        }
+        store.put(&rewarded, &[]);
+        if let Some(known) = self.tenants.get_mut(number as usize) {
+            for (_, value) in store.scan(&key(Table::Links, number, &prefix), &[], usize::MAX)? {
+                // It was valid when it was stored.
+                let _known = add_rule(&mut known.rules, &decode(&value)?);
+            }
+            // A click's partner is that of a version of its link.
+            for partner in known.rules.partners_of_link(link) {
+                self.dirty.sweep(number, &format!("partner:{partner}"));
+            }
+        }
+        Ok(Verdict::Applied)
+    }
+
     /// Marks up to `limit` cases of the first sweep. False if there is no sweep.
     fn advance_sweeps(&mut self, store: &mut dyn Store, limit: usize) -> Result<bool, StoreError> {
         let Some(((number, reference), from)) = self.dirty.sweeps.pop_first() else {
@@ -348,6 +398,7 @@ impl Engine {
         };
         let (table, prefix) = match reference.as_str() {
             "" => (Table::Records, Vec::new()),
+            prefix if prefix.ends_with('/') => (Table::Refs, prefix.as_bytes().to_vec()),
             reference => (Table::Refs, [reference.as_bytes(), &[0]].concat()),
         };
         let start = if from.is_empty() { prefix.clone() } else { from };
@@ -391,6 +442,20 @@ fn add_rule(rules: &mut Rules, fact: &Fact) -> bool {
             rules.add_promotion_code(&fact.id, fact.at, code);
             true
         }
+        Body::PartnerTotals(totals) => {
+            rules.add_totals(&fact.id, totals);
+            true
+        }
+        Body::Account(account) => {
+            rules.add_account(&fact.id, fact.at, account);
+            true
+        }
+        Body::Price(price) => {
+            rules.add_price(&fact.id, fact.at, price);
+            true
+        }
+        // Its name is for people.
+        Body::Coupon(_) => true,
         _ => false,
     }
 }

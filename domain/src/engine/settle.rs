@@ -84,19 +84,6 @@ pub(super) fn settle_case(
         }
     }
     let mut refs = BTreeSet::new();
-    for click in view
-        .touches
-        .clicks
-        .iter()
-        .filter(|click| !click.partner_id.is_empty())
-    {
-        refs.insert(format!("partner:{}", click.partner_id));
-    }
-    refs.extend(
-        view.assignments
-            .iter()
-            .map(|(_, partner)| format!("partner:{partner}")),
-    );
     let mut changed: Vec<Settling> = changed
         .into_iter()
         .map(|(object, (record, told, changed))| Settling {
@@ -178,6 +165,15 @@ struct Settling {
 /// References under which rules that decide about an object find its case.
 fn references(told: &Told, view: &View, rules: &Rules) -> BTreeSet<String> {
     let mut refs = BTreeSet::new();
+    let clicked = view.touches.clicks.iter().map(|click| click.partner_id.as_str());
+    let assigned = view.assignments.iter().map(|(_, partner)| partner.as_str());
+    let totals = told.clicks.iter().map(|(_, totals)| totals.partner_id.as_str());
+    let touching = clicked.chain(assigned).chain(totals);
+    let mut partners: BTreeSet<String> = touching.map(str::to_owned).collect();
+    if let Ok(sale) = &told.payment.sale {
+        let unnamed = sale.lines.iter().filter(|line| !line.price.is_empty());
+        refs.extend(unnamed.map(|line| format!("price:{}", line.price)));
+    }
     if let Ok(sale) = &told.payment.sale
         && rules
             .workspace(sale.at)
@@ -186,17 +182,29 @@ fn references(told: &Told, view: &View, rules: &Rules) -> BTreeSet<String> {
         refs.insert(format!("fx:{}", day_of(sale.at)));
     }
     let first_use = view.first_coupon.iter().flat_map(|used| &used.discounts);
-    for discount in told.payment.discounts.iter().chain(first_use) {
+    let redeemed: Vec<CouponUse> = view.touches.redemptions.iter().map(CouponUse::of).collect();
+    let redeemed = redeemed.iter().flat_map(|used| &used.discounts);
+    for discount in told.payment.discounts.iter().chain(first_use).chain(redeemed) {
         let text = rules.code_of(&discount.promotion_code);
         refs.extend(coupon_refs(discount, text));
         let texts = [discount.code.as_str(), &discount.coupon, text.unwrap_or_default()];
-        refs.extend(
-            rules
-                .partners_of(&texts, &discount.promotion_code)
-                .map(|p| format!("partner:{p}")),
-        );
+        let owners = rules.partners_of(&texts, &discount.promotion_code);
+        partners.extend(owners.map(str::to_owned));
+    }
+    partners.remove("");
+    for partner in partners {
+        if rules.asks_totals() {
+            let reads = told.times().map(|at| totals_reference(&partner, day_of(at)));
+            refs.extend(reads);
+        }
+        refs.insert(format!("partner:{partner}"));
     }
     refs
+}
+
+/// The reference of who reads the totals of a partner on a day; they sort by day.
+pub(super) fn totals_reference(partner: &str, day: i64) -> String {
+    format!("totals:{partner}/{:08}", day.max(0))
 }
 
 /// Rewrites the entries of one object in the index by time.
@@ -294,11 +302,16 @@ fn by_time<T: DeserializeOwned>(
 fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<View, StoreError> {
     let mut touches = Touches::default();
     for id in &case.clicks {
-        match tables.click(id)?.and_then(|click| click.told.as_ref()) {
-            Some((_, click)) => touches.clicks.push(click.clone()),
-            None => touches.missing.push(id.clone()),
+        let record = tables.click(id)?;
+        if let Some((_, click)) = record.and_then(|record| record.told.as_ref()) {
+            touches.clicks.push(click.clone());
+        } else if let Some((_, redeemed)) = record.and_then(|record| record.redeemed.as_ref()) {
+            touches.redemptions.push(redeemed.clone());
+        } else {
+            touches.missing.push(id.clone());
         }
     }
+    touches.redemptions.sort();
     touches
         .clicks
         .sort_by(|a, b| (a.clicked_at, &a.click_id).cmp(&(b.clicked_at, &b.click_id)));
@@ -343,6 +356,19 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
             break;
         }
     }
+    let redeemed = touches.redemptions.iter().map(CouponUse::of);
+    let redeemed = redeemed
+        .filter(|used| {
+            used.discounts
+                .iter()
+                .any(|d| resolve(d, used.at, rules).is_some())
+        })
+        .min_by_key(|used| used.at);
+    if let Some(redeemed) = redeemed
+        && first_coupon.as_ref().is_none_or(|used| redeemed.at <= used.at)
+    {
+        first_coupon = Some(redeemed);
+    }
     let mut assignments: Vec<_> = case
         .facts
         .iter()
@@ -359,6 +385,7 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         assignments: assignments.collect(),
         subscriptions: by_time(tables, (number, case), SUBSCRIPTION, usize::MAX)?,
         customer: customer(case),
+        disposable: case.disposable,
         mails: {
             let mails = case.keys.iter().filter_map(|key| key.strip_prefix("mail:"));
             mails
@@ -482,7 +509,9 @@ pub(super) fn waits(
         Needs::Sale => tables
             .object(object)?
             .is_none_or(|record| Told::of(&record.facts, rules).payment.sale.is_err()),
-        Needs::Click(id) => tables.click(id)?.is_none_or(|click| click.told.is_none()),
+        Needs::Click(id) => tables
+            .click(id)?
+            .is_none_or(|click| click.told.is_none() && click.redeemed.is_none()),
         Needs::Nothing => false,
     })
 }

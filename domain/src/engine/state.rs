@@ -14,11 +14,11 @@ use tributary_avro::{ClickFact, Fact};
 
 use super::cells::Cells;
 use super::inline::Inline;
-use crate::ledger::Row;
+use crate::ledger::{Redeemed, Row};
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 6;
+pub const STATE_VERSION: u32 = 7;
 
 /// Tables that are scanned for every settlement of a large case, by the first byte of the key.
 pub const SCANNED: &[u8] = &[
@@ -51,8 +51,12 @@ pub enum Table {
     Books = b'B',
     /// Clicks by ID, with the cases that name them.
     Clicks = b'L',
-    /// Rule and promotion code facts.
+    /// Rule facts and what Stripe tells of codes, prices and accounts, but for links.
     Rules = b'R',
+    /// Link rule facts, by link.
+    Links = b'I',
+    /// Links that ever had rewards of their own.
+    Rewarded = b'J',
     /// Dirty cases and sweeps left over.
     Dirty = b'D',
 }
@@ -132,6 +136,8 @@ pub fn hash(bytes: &[u8]) -> u64 {
 pub struct ClickRecord {
     /// The click and the ID of its fact: the least one, should two ever claim one click ID.
     pub told: Option<(String, ClickFact)>,
+    /// The redemption whose CID it is, and the ID of its fact: the least one.
+    pub redeemed: Option<(String, Redeemed)>,
     /// Cases that name it, while they are few.
     pub cases: BTreeSet<u64>,
     /// They are many: they stand in [`Table::Refs`].
@@ -145,8 +151,10 @@ pub struct Case {
     pub keys: BTreeSet<String>,
     /// Facts that belong to no object.
     pub facts: Vec<Fact>,
-    /// Click IDs named by any of its facts.
+    /// Click IDs and CIDs named by any of its facts.
     pub clicks: BTreeSet<String>,
+    /// Any of its facts tells a throw-away address.
+    pub disposable: bool,
     /// References registered in [`Table::Refs`].
     pub refs: BTreeSet<String>,
     /// Hash of the view under which its objects were last settled.

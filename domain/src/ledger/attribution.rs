@@ -7,11 +7,12 @@ use serde::Serialize;
 use tributary_avro::{ClickFact, DiscountRef};
 
 use super::shares;
-use super::view::{Birth, View};
+use super::view::{Birth, CouponUse, View};
 use crate::rules::{Coupon, CouponPrecedence, Model, Program, Rules};
 
 const AFTER_THE_LEAD: &str = "after_the_lead";
 const AFTER_THE_SALE: &str = "after_the_sale";
+const OTHER_PROGRAM: &str = "other_program";
 /// Verdict of the touches that decided.
 pub const CHOSEN: &str = "chosen";
 const DAY: i64 = 86_400_000;
@@ -113,6 +114,10 @@ pub struct Claimant<'a> {
     pub clicks: &'a [String],
     /// Coupons used on it.
     pub discounts: &'a [DiscountRef],
+    /// Connected Stripe account that it is of; empty if none.
+    pub account: &'a str,
+    /// Program whose touches alone count, as its revenue origin says; empty: any (rule D4).
+    pub program: &'a str,
     /// It names an external ID, Stripe customer or e-mail address.
     pub has_identity: bool,
 }
@@ -127,6 +132,7 @@ struct CouponTouch {
 pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> Decision<'v> {
     let mut touches = Vec::new();
     let clicks = choose_clicks(claimant, view, rules, &mut touches);
+    let own_program = claimant.program;
     let (click, program) = clicks
         .first()
         .map_or((None, None), |first| (Some(first.click), first.program));
@@ -171,7 +177,10 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
     // The whole for one partner. The dimensions of a click of another partner would credit that partner's link.
     let whole = |partner: &str, click: Option<&'v ClickFact>| Credit {
         partner: partner.to_owned(),
-        program: program_named(partner, claimant.at, rules),
+        program: match own_program {
+            "" => program_named(partner, claimant.at, rules),
+            own => own.to_owned(),
+        },
         click: click.filter(|c| c.partner_id == partner),
         weight: 1,
     };
@@ -181,7 +190,7 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
         decision.coupon = coupon.code;
     } else if click.is_some() {
         decision.by = By::Click;
-        decision.credits = credits(&clicks);
+        decision.credits = credits(&clicks, own_program);
     } else {
         decision.reason = why_nothing(claimant, view, unknown, &decision.touches);
     }
@@ -200,6 +209,13 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
             verdict: CHOSEN,
         });
     }
+    if rules.is_disconnected(claimant.account, claimant.at) {
+        decision.by = By::Nothing;
+        decision.rule = "C8";
+        decision.credits.clear();
+        decision.coupon.clear();
+        decision.reason = "disconnected";
+    }
     let by = decision.by.text();
     for touch in &mut decision.touches {
         if touch.verdict == CHOSEN && touch.kind != by {
@@ -211,18 +227,23 @@ pub fn attribute<'v>(claimant: &Claimant<'_>, view: &'v View, rules: &Rules) -> 
 
 /// The shares of several clicks by partner, the largest first, of equal ones the one with the latest click. A partner
 /// earns by the program of its click with the largest share.
-fn credits<'v>(clicks: &[Counting<'v, '_>]) -> Vec<Credit<'v>> {
+fn credits<'v>(clicks: &[Counting<'v, '_>], own_program: &str) -> Vec<Credit<'v>> {
     let mut credits: Vec<Credit<'v>> = Vec::new();
     for counting in clicks {
         let click = counting.click;
         // The program that the click names, even if it is not there any more: another one's rewards are not owed.
         let program = counting.program.map_or(&click.program_id, |program| &program.id);
+        let program = if own_program.is_empty() {
+            program
+        } else {
+            own_program
+        };
         let same = |credit: &&mut Credit<'v>| credit.partner == click.partner_id;
         match credits.iter_mut().find(same) {
             Some(credit) => credit.weight = credit.weight.saturating_add(counting.weight),
             None => credits.push(Credit {
                 partner: click.partner_id.clone(),
-                program: program.clone(),
+                program: program.to_owned(),
                 click: Some(click),
                 weight: counting.weight,
             }),
@@ -290,6 +311,8 @@ fn choose_clicks<'v, 'r>(
         let window = program.map_or(90, |p| p.window_days).saturating_mul(DAY);
         let verdict = if !click.tracked {
             "link_not_tracked"
+        } else if !is_of(claimant.program, &click.program_id) {
+            OTHER_PROGRAM
         } else if !precedes(click, anchor) {
             AFTER_THE_LEAD
         } else if !(precedes(click, &own)
@@ -347,6 +370,11 @@ fn choose_clicks<'v, 'r>(
     chosen
 }
 
+/// Whether a touch of a program counts for a lead or sale of this one (rule D4).
+fn is_of(own: &str, program: &str) -> bool {
+    own.is_empty() || program.is_empty() || program == own
+}
+
 /// Whether a click came before a lead or sale: to the whole second, or up to five minutes later if named.
 fn precedes(click: &ClickFact, birth: &Birth) -> bool {
     click.clicked_at.div_euclid(1000) <= birth.at.div_euclid(1000) || precedes_named(click, birth)
@@ -360,7 +388,8 @@ fn within_tolerance(click: &ClickFact, at: i64) -> bool {
     click.clicked_at <= at.saturating_add(NAMED_TOLERANCE)
 }
 
-/// Rules C5, C6, C7: the coupon on the sale itself, else (sticky) the customer's first coupon until then.
+/// Rules C5, C6, C7, D4: the coupon on the sale itself, else that of a redemption that it names, else (sticky) the
+/// customer's first coupon until then.
 fn choose_coupon(
     claimant: &Claimant<'_>,
     view: &View,
@@ -378,26 +407,23 @@ fn choose_coupon(
     }
     let mut unknown = false;
     let mut chosen = None;
-    for discount in claimant.discounts {
-        match resolve(discount, claimant.at, rules) {
-            Some(coupon) if chosen.is_none() => {
-                touches.push(Considered {
-                    kind: "coupon",
-                    id: coupon.code.clone(),
-                    at: claimant.at,
-                    partner: coupon.partner.clone(),
-                    verdict: CHOSEN,
-                });
-                chosen = Some(CouponTouch {
-                    code: coupon.code.clone(),
-                    partner: coupon.partner.clone(),
-                    at: claimant.at,
-                });
+    let redeemed = view.touches.redemptions.iter();
+    let redeemed = redeemed.filter(|r| claimant.clicks.contains(&r.cid) && coupons_on(rules, r.at));
+    let redeemed: Vec<CouponUse> = redeemed.map(CouponUse::of).collect();
+    let of_redemptions = redeemed
+        .iter()
+        .flat_map(|used| used.discounts.iter().map(|discount| (discount, used.at)));
+    let own = claimant.discounts.iter().map(|discount| (discount, claimant.at));
+    for (discount, at) in own.chain(of_redemptions) {
+        match resolve(discount, at, rules) {
+            Some(coupon) if !is_of(claimant.program, &program_named(&coupon.partner, at, rules)) => {
+                touches.push(considered(discount, at, OTHER_PROGRAM));
             }
-            Some(_) => touches.push(considered(discount, claimant.at, "lost_by_order")),
+            Some(coupon) if chosen.is_none() => chosen = Some(choose(coupon, at, touches)),
+            Some(_) => touches.push(considered(discount, at, "lost_by_order")),
             None => {
                 unknown = true;
-                touches.push(considered(discount, claimant.at, "unknown_coupon"));
+                touches.push(considered(discount, at, "unknown_coupon"));
             }
         }
     }
@@ -406,21 +432,26 @@ fn choose_coupon(
         && coupons_on(rules, first.at)
         && let Some(coupon) = first.discounts.iter().find_map(|d| resolve(d, first.at, rules))
         && program_of_partner(&coupon.partner, claimant.at, rules).is_none_or(|p| p.sticky)
+        && is_of(claimant.program, &program_named(&coupon.partner, first.at, rules))
     {
-        touches.push(Considered {
-            kind: "coupon",
-            id: coupon.code.clone(),
-            at: first.at,
-            partner: coupon.partner.clone(),
-            verdict: CHOSEN,
-        });
-        chosen = Some(CouponTouch {
-            code: coupon.code.clone(),
-            partner: coupon.partner.clone(),
-            at: first.at,
-        });
+        chosen = Some(choose(coupon, first.at, touches));
     }
     (chosen, unknown)
+}
+
+fn choose(coupon: &Coupon, at: i64, touches: &mut Vec<Considered>) -> CouponTouch {
+    touches.push(Considered {
+        kind: "coupon",
+        id: coupon.code.clone(),
+        at,
+        partner: coupon.partner.clone(),
+        verdict: CHOSEN,
+    });
+    CouponTouch {
+        code: coupon.code.clone(),
+        partner: coupon.partner.clone(),
+        at,
+    }
 }
 
 fn coupons_on(rules: &Rules, at: i64) -> bool {
@@ -475,6 +506,8 @@ fn why_nothing(claimant: &Claimant<'_>, view: &View, unknown: bool, touches: &[C
         "outside_window"
     } else if found("link_not_tracked") {
         "link_not_tracked"
+    } else if found(OTHER_PROGRAM) {
+        OTHER_PROGRAM
     } else if found(AFTER_THE_LEAD) || found(AFTER_THE_SALE) {
         "click_too_late"
     } else if unknown {

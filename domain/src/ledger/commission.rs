@@ -5,13 +5,13 @@
 //! ```
 
 use serde::Serialize;
-use tributary_avro::{Line, Metadata};
+use tributary_avro::{CountryClicks, Line, Metadata};
 
 use super::books::{Books, Use};
 use super::money;
 use crate::rules::{
     Attribute, Cap, Matching, Modifier, Partner, PartnerStatus, Percent, Program, Reward, RewardEvent, Rules,
-    Value,
+    Total, Value,
 };
 use crate::store::StoreError;
 
@@ -66,6 +66,7 @@ impl Earned {
 }
 
 /// What is known of a lead or sale when its reward is asked for.
+#[derive(Clone, Copy)]
 pub struct Circumstances<'a> {
     /// Event time, UTC milliseconds.
     pub at: i64,
@@ -98,6 +99,8 @@ pub struct Earner<'a> {
     pub partner: &'a str,
     /// Program.
     pub program: &'a str,
+    /// Link whose click brought it; empty if none did.
+    pub link: &'a str,
     /// Rules of the workspace.
     pub rules: &'a Rules,
 }
@@ -105,24 +108,25 @@ pub struct Earner<'a> {
 impl Earner<'_> {
     /// The largest value of a reward's limit under any version of the rules.
     fn largest(&self, reward: &str, limit: impl Fn(&Reward) -> Option<i64>) -> i64 {
-        let versions = self.rules.rewards_ever(self.program, self.partner);
+        let versions = self.rules.rewards_ever(self.program, self.partner, self.link);
         let own = versions.filter(|r| r.id == reward);
         own.filter_map(limit).max().unwrap_or_default()
     }
 }
 
-/// Rewards in force for a partner (rule F1): its own, then its group's, then the program's.
+/// Rewards in force for a partner (rule F1): its link's, its own, its group's, the program's.
 struct Rewards<'a> {
-    levels: [&'a [Reward]; 3],
+    levels: [&'a [Reward]; 4],
     event: RewardEvent,
     partner: &'a Partner,
+    rules: &'a Rules,
 }
 
 /// What a line earns by: a reward, as a modifier may change it.
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     reward: &'a Reward,
-    /// Partner's own, its group's or the program's: their IDs are of their own.
+    /// The link's, partner's own, its group's or the program's: their IDs are of their own.
     level: usize,
     /// Index of the modifier that won.
     modifier: Option<usize>,
@@ -147,10 +151,12 @@ impl<'a> Rewards<'a> {
         let of_program: &[Reward] = program.map_or(&[], |p| &p.rewards);
         let group = program.and_then(|p| p.groups.iter().find(|g| g.id == partner.group));
         let of_group: &[Reward] = group.map_or(&[], |g| &g.rewards);
+        let of_link = earner.rules.link_rewards(earner.link, at);
         Ok(Rewards {
-            levels: [&partner.rewards, of_group, of_program],
+            levels: [of_link, &partner.rewards, of_group, of_program],
             event,
             partner,
+            rules: earner.rules,
         })
     }
 
@@ -249,6 +255,16 @@ impl<'a> Rewards<'a> {
             Attribute::SubscriptionStartDate => time(of.subscription_start),
             Attribute::SignupDate => time(of.signup),
             Attribute::PartnerCountry => text(&self.partner.country),
+            Attribute::PartnerTotal(total) => {
+                let totals = self.rules.totals(&self.partner.id, of.at);
+                number(totals.map(|totals| match total {
+                    Total::Clicks => totals.clicks,
+                    Total::Leads => totals.leads,
+                    Total::Conversions => totals.conversions,
+                    Total::SaleAmount => totals.sale_amount,
+                    Total::Commissions => totals.commissions,
+                }))
+            }
             Attribute::SaleProductId => text(&line.product),
             Attribute::SaleAmount => number(of.amount),
             Attribute::SaleType if of.amount.is_none() => Value::Unknown,
@@ -297,8 +313,17 @@ impl Terms<'_> {
 
     /// Whose limit it is: IDs are of one level of one program.
     fn scope(&self, kind: &str, earner: Earner<'_>) -> String {
-        let Earner { program, partner, .. } = earner;
-        format!("{kind}/{program}/{}/{}/{partner}", self.level, self.reward.id)
+        let Earner {
+            program,
+            partner,
+            link,
+            ..
+        } = earner;
+        let link = if self.level == 0 { link } else { "" };
+        format!(
+            "{kind}/{program}/{}/{}/{partner}/{link}",
+            self.level, self.reward.id
+        )
     }
 }
 
@@ -433,7 +458,7 @@ pub fn of_sale(
         }
     }
     for ((earner, _), (earned, terms)) in earners.iter().zip(&mut all) {
-        cap_lines(terms, *earner, earned, of, books)?;
+        cap_lines(terms, *earner, earned, (of, false), books)?;
     }
     Ok(all.into_iter().map(|(earned, _)| earned).collect())
 }
@@ -443,7 +468,7 @@ fn cap_lines(
     terms: &[Option<Terms<'_>>],
     earner: Earner<'_>,
     earned: &mut Earned,
-    of: &Circumstances<'_>,
+    (of, across_customers): (&Circumstances<'_>, bool),
     books: &mut dyn Books,
 ) -> Result<(), StoreError> {
     let mut capped_already: Vec<(usize, &str)> = Vec::new();
@@ -465,7 +490,7 @@ fn cap_lines(
             .collect();
         let commissions: Vec<i64> = of_reward.iter().map(|line| line.commission).collect();
         let wanted = money::sum(commissions.iter().copied());
-        let fits = capped(cap_use(cap, limited, earner, of), wanted, false, books)?;
+        let fits = capped(cap_use(cap, limited, earner, of), wanted, across_customers, books)?;
         if fits == wanted {
             continue;
         }
@@ -527,8 +552,7 @@ pub fn of_lead(
     let Some((terms, amount)) = rewards.terms(&none, of).and_then(|t| Some((t, t.amount?))) else {
         return Ok(Earned::nothing("no_reward"));
     };
-    let mut commission = amount.saturating_mul(units(quantity));
-    let mut how = terms.said(format!("{amount} × {quantity} leads"));
+    let commission = amount.saturating_mul(units(quantity));
     if commission > 0 && !only {
         let fits = books.allot(Use {
             scope: format!("lead/{}", earner.partner),
@@ -543,24 +567,55 @@ pub fn of_lead(
             return Ok(Earned::nothing("paid_for_another_lead"));
         }
     }
-    if let Some(cap) = terms.reward.cap {
-        let cap_use = cap_use(cap, &terms, earner, of);
-        let fits = capped(cap_use, commission, true, books)?;
-        if fits != commission {
-            how = format!("{how}, of which {fits} fit into the cap of {}", cap.amount);
-            commission = fits;
-        }
-    }
-    Ok(Earned {
+    let mut earned = Earned {
         total: commission,
         lines: vec![EarnedLine {
             amount: 0,
             commission,
             reward: terms.reward.id.clone(),
-            how,
+            how: terms.said(format!("{amount} × {quantity} leads")),
         }],
         reason: "",
-    })
+    };
+    cap_lines(&[Some(terms)], earner, &mut earned, (of, true), books)?;
+    Ok(earned)
+}
+
+/// Rule F1: what the clicks of a day earn, country by country.
+pub fn of_clicks(
+    earner: Earner<'_>,
+    countries: &[CountryClicks],
+    of: &Circumstances<'_>,
+    books: &mut dyn Books,
+) -> Result<Earned, StoreError> {
+    let rewards = match Rewards::of(earner, RewardEvent::Click, of.at) {
+        Ok(rewards) => rewards,
+        Err(reason) => return Ok(Earned::nothing(reason)),
+    };
+    let mut all = Vec::with_capacity(countries.len());
+    let mut earned = Earned::default();
+    for CountryClicks { country, clicks } in countries {
+        let of = Circumstances { country, ..*of };
+        let terms = rewards.terms(&Line::default(), &of);
+        let Some((terms, amount)) = terms.and_then(|terms| Some((terms, terms.amount?))) else {
+            return Ok(Earned::nothing("no_reward"));
+        };
+        let place = if country.is_empty() {
+            "nowhere known"
+        } else {
+            country
+        };
+        earned.lines.push(EarnedLine {
+            amount: 0,
+            commission: amount.saturating_mul(*clicks),
+            reward: terms.reward.id.clone(),
+            how: terms.said(format!("{amount} × {clicks} clicks from {place}")),
+        });
+        all.push(Some(terms));
+    }
+    earned.total = sum(&earned.lines);
+    cap_lines(&all, earner, &mut earned, (of, true), books)?;
+    Ok(earned)
 }
 
 /// Units that a reward is paid for: a number from outside, bounded.

@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tributary_avro::{Body, ClickFact, Conversion, ConversionLine, Dimensions, Fact, Metadata};
+use tributary_avro::{
+    Body, ClickFact, ClickTotalsFact, Conversion, ConversionLine, Dimensions, Fact, Metadata,
+};
 
 use super::attribution::{By, CHOSEN, Claimant, Considered, Credit, Decision, attribute, resolve};
 use super::books::Books;
+use super::clicks::clicks;
 use super::commission::{self, Circumstances, Earned, Earner};
 use super::lead::{Lead, LeadKind, leads};
 use super::money;
@@ -36,6 +39,8 @@ pub struct Told {
     pub payment: Payment,
     /// The subscription that they tell of.
     pub subscription: Option<Subscription>,
+    /// The clicks of a link in a day that they tell of, and the last moment of that day.
+    pub clicks: Option<(i64, ClickTotalsFact)>,
 }
 
 impl Told {
@@ -48,7 +53,12 @@ impl Told {
                 bare_payments: w.bare_payments,
                 by_dates: w.subscriptions == Subscriptions::Dates,
             });
-        let payment = payment(facts, settings);
+        let mut payment = payment(facts, settings);
+        if let Ok(sale) = &mut payment.sale {
+            for line in sale.lines.iter_mut().filter(|line| line.product.is_empty()) {
+                rules.product_of(&line.price).clone_into(&mut line.product);
+            }
+        }
         let subscription = Subscription::of(facts);
         let trial = || subscription.as_ref().and_then(|s| s.lead(rules));
         Self {
@@ -57,7 +67,16 @@ impl Told {
                 .or_else(trial),
             payment,
             subscription,
+            clicks: clicks(facts),
         }
+    }
+
+    /// The times at which something is earned.
+    pub fn times(&self) -> impl Iterator<Item = i64> {
+        let lead = self.lead.as_ref().map(|lead| lead.at);
+        let sale = self.payment.sale.as_ref().ok().map(|sale| sale.at);
+        let clicks = self.clicks.as_ref().map(|(at, _)| *at);
+        lead.into_iter().chain(sale).chain(clicks)
     }
 }
 
@@ -85,12 +104,14 @@ pub fn entries(inputs: &Inputs<'_>, books: &mut dyn Books) -> Result<Vec<Row>, S
     let payment = &inputs.told.payment;
     match &payment.sale {
         Ok(sale) => inputs.sale(payment, sale, books, &mut rows)?,
+        Err(_) if inputs.told.clicks.is_some() => inputs.clicks(books, &mut rows)?,
         Err(_) if inputs.is_custom() => inputs.custom(&mut rows),
         Err(_) => inputs.unearned(About::Payment, "no_sale", &mut rows),
     }
     if let Some(subscription) = &inputs.told.subscription {
         inputs.subscription(subscription, &mut rows);
     }
+    inputs.redemption(&mut rows);
     inputs.paid(&mut rows);
     Ok(rows)
 }
@@ -134,6 +155,12 @@ impl Inputs<'_> {
         self.facts.iter().any(custom)
     }
 
+    /// The connected Stripe account whose object it is; empty if none.
+    pub(super) fn account(&self) -> &str {
+        let mut accounts = self.facts.iter().map(|fact| fact.account.as_str());
+        accounts.find(|account| !account.is_empty()).unwrap_or_default()
+    }
+
     pub(super) fn currency(&self, at: i64) -> String {
         self.rules
             .workspace(at)
@@ -149,6 +176,8 @@ impl Inputs<'_> {
             at: lead.at,
             clicks: &lead.clicks,
             discounts: &lead.discounts,
+            account: self.account(),
+            program: "",
             has_identity: true,
         };
         let decision = attribute(&claimant, self.view, self.rules);
@@ -179,7 +208,7 @@ impl Inputs<'_> {
         let earned = match decision.credits.first() {
             Some(credit) if (!is_born || born_earns) && !credit.partner.is_empty() => {
                 let only = self.view.leads.len() == 1;
-                commission::of_lead(self.earner(credit), lead.quantity, only, &of, books)?
+                commission::of_lead(self.earner(&decision, credit), lead.quantity, only, &of, books)?
             }
             _ => Earned::default(),
         };
@@ -213,16 +242,25 @@ impl Inputs<'_> {
         Ok(())
     }
 
-    fn earner<'a>(&'a self, credit: &'a Credit<'_>) -> Earner<'a> {
+    fn earner<'a>(&'a self, decision: &Decision<'_>, credit: &'a Credit<'_>) -> Earner<'a> {
         Earner {
             partner: &credit.partner,
             program: &credit.program,
+            // Of a coupon or an assignment no link brought it.
+            link: match decision.by {
+                By::Click => credit.click.map_or("", |click| &click.link_id),
+                _ => "",
+            },
             rules: self.rules,
         }
     }
 
     /// What rewards may ask about the customer.
-    fn circumstances<'a>(&'a self, decision: &Decision<'a>, none: &'a Metadata) -> Circumstances<'a> {
+    pub(super) fn circumstances<'a>(
+        &'a self,
+        decision: &Decision<'a>,
+        none: &'a Metadata,
+    ) -> Circumstances<'a> {
         let own = decision.click();
         let click = own.or_else(|| self.view.touches.clicks.first());
         Circumstances {
@@ -255,6 +293,8 @@ impl Inputs<'_> {
             at: sale.at,
             clicks: &payment.clicks,
             discounts: &payment.discounts,
+            account: self.account(),
+            program: &payment.program,
             has_identity: payment.has_identity,
         };
         let decision = attribute(&claimant, self.view, self.rules);
@@ -286,7 +326,7 @@ impl Inputs<'_> {
         let earners: Vec<(Earner<'_>, u64)> = decision
             .credits
             .iter()
-            .map(|credit| (self.earner(credit), credit.weight))
+            .map(|credit| (self.earner(&decision, credit), credit.weight))
             .collect();
         let earned = if converted.is_some() {
             commission::of_sale(&earners, &lines, &of, books)?
@@ -300,6 +340,7 @@ impl Inputs<'_> {
         let status = match refunded {
             _ if backs.iter().any(|back| back.kind == "dispute") => "charged_back",
             _ if is_disputed(self.facts) => "disputed",
+            0 if self.is_rejected() => "rejected",
             0 => "approved",
             r if r < gross => "partially_refunded",
             _ => "refunded",
@@ -381,6 +422,7 @@ impl Inputs<'_> {
             own.then_some("self_referral"),
             bot.then_some("bot_click"),
             existing.then_some("existing_customer"),
+            self.view.disposable.then_some("disposable_email"),
             client_side.then_some("client_side"),
             partner,
         ]

@@ -4,11 +4,13 @@
 
 mod attribution;
 mod books;
+mod clicks;
 mod commission;
 mod entries;
 mod lead;
 pub mod money;
 mod payable;
+mod redemption;
 mod refunds;
 mod row;
 mod sale;
@@ -22,7 +24,8 @@ pub use attribution::{By, Claimant, Credit, Decision, attribute};
 pub use books::{Books, Use};
 pub use entries::{Inputs, Told, entries};
 pub use lead::{Lead, LeadKind, leads};
+pub use refunds::refund_by_api;
 pub use row::Row;
 pub use sale::{Payment, Sale, Settings, Waiting, payment};
 pub use subscription::Subscription;
-pub use view::{Birth, CouponUse, Span, Touches, View};
+pub use view::{Birth, CouponUse, Redeemed, Span, Touches, View};

@@ -394,8 +394,11 @@ impl Inputs<'_> {
     fn state(&self, about: About<'_>, partner: &str, flag: Option<&str>) -> (&'static str, String) {
         let latest = self
             .commands()
-            .filter(|(_, c)| c.partner_id == partner && about.is_meant_by(c))
-            .filter(|(_, c)| !matches!(c.command.as_str(), "pay" | "custom"))
+            // Who names no partner means all of them.
+            .filter(|(_, c)| c.partner_id == partner || c.partner_id.is_empty())
+            .filter(|(_, c)| {
+                about.is_meant_by(c) && !matches!(c.command.as_str(), "pay" | "custom" | "refund")
+            })
             .max_by_key(|(f, _)| (f.at, f.source.clone(), f.id.clone()));
         let flagged = || flag.map_or(("pending", String::new()), |flag| ("withheld", flag.to_owned()));
         match latest {
@@ -406,6 +409,11 @@ impl Inputs<'_> {
             Some((_, c)) if c.command == "release" => ("pending", String::new()),
             _ => flagged(),
         }
+    }
+
+    /// Whether the sale itself was rejected, for every partner (rule G7).
+    pub(super) fn is_rejected(&self) -> bool {
+        self.state(About::Payment, "", None).0 == "reversed"
     }
 
     /// Paid rows are made of the payment's own words alone, so that no later fact can edit them.
@@ -433,6 +441,7 @@ impl Inputs<'_> {
                 kind: match pay.object.split_once(':') {
                     Some(("lead", _)) => "lead",
                     Some(("custom", _)) => "custom",
+                    Some(("clicks", _)) => "click",
                     _ => "sale",
                 }
                 .to_owned(),

@@ -5,10 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use tributary_avro::{Body, ChargeFact, CreditNoteFact, DisputeFact, Fact, RefundFact};
+use tributary_avro::{Body, ChargeFact, CommandFact, CreditNoteFact, DisputeFact, Fact, RefundFact};
 
 use super::money;
 use super::sale::{Sale, latest};
+use crate::fact::object;
+
+const BY_API: &str = "re:api/";
+/// The amount of a refund of all that is left.
+const ALL: i64 = i64::MIN;
 
 /// One refund or credit note of a payment, or a dispute that took its money.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,19 +158,54 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
             .filter_map(|(fact, note)| unpaid_part(fact, note, &objects)),
     );
     out.extend(disputes(facts).filter_map(|dispute| dispute.back()));
+    out.extend(commanded(facts, &sale.currency));
     out.sort_by(|a, b| (a.at, &a.anchor).cmp(&(b.at, &b.anchor)));
     let mut sum = 0;
     for back in &mut out {
         back.before = sum.min(gross);
+        if back.amount == ALL {
+            back.amount = gross - back.before;
+        }
         sum += back.amount.max(0);
         back.after = sum.min(gross);
     }
+    // Nothing was left for these.
+    out.retain(|back| back.amount > 0 || !back.anchor.starts_with(BY_API));
     let by_line =
         |note: &CreditNoteFact| note.currency == sale.currency && note.lines.iter().any(|l| !l.id.is_empty());
     if notes.iter().any(|(_, note)| by_line(note)) {
         take_lines(&mut out, &notes, sale, gross);
     }
     (gross, out)
+}
+
+/// The key of a refund that was told by API, from its command.
+pub fn refund_by_api(command: &Body) -> String {
+    format!("{BY_API}{}", object(command))
+}
+
+/// Refunds told by API (rule G7): each of its own ID once, and one of all that is left.
+fn commanded<'a>(facts: &'a [Fact], currency: &'a str) -> impl Iterator<Item = Back> + 'a {
+    let told = facts.iter().filter_map(|fact| match &fact.body {
+        Body::Command(command) if command.command == "refund" => Some((fact, &**command)),
+        _ => None,
+    });
+    let mut first: BTreeMap<&str, (&Fact, &CommandFact)> = BTreeMap::new();
+    for (fact, command) in told {
+        let known = first.entry(&command.payout_id).or_insert((fact, command));
+        if (fact.at, &fact.id) < (known.0.at, &known.0.id) {
+            *known = (fact, command);
+        }
+    }
+    first.into_values().map(move |(fact, command)| {
+        let anchor = refund_by_api(&fact.body);
+        let amount = if command.amount == 0 { ALL } else { command.amount };
+        Back {
+            status: "succeeded".to_owned(),
+            reason: command.reason.clone(),
+            ..Back::new("refund", anchor, fact.at, amount, currency)
+        }
+    })
 }
 
 /// What a credit note takes back itself: all of it, unless refunds pay it out, which are rows of their own.

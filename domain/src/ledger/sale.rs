@@ -67,6 +67,8 @@ pub struct Payment {
     pub metadata: Metadata,
     /// Subscription that it is for; empty if none.
     pub subscription: String,
+    /// Program of the revenue origin that a call names; empty if none (rule D4).
+    pub program: String,
 }
 
 /// The workspace's settings that decide what is a sale.
@@ -132,6 +134,7 @@ pub fn payment(facts: &[Fact], settings: Settings) -> Payment {
         has_identity: false,
         metadata: metadata(facts),
         subscription: String::new(),
+        program: String::new(),
     };
     for fact in facts {
         collect(&fact.body, &mut out);
@@ -150,6 +153,13 @@ pub fn payment(facts: &[Fact], settings: Settings) -> Payment {
         Body::Period(p) => Some(&p.subscription),
         _ => None,
     });
+    let calls = latest(facts, |b| if let Body::Sale(s) = b { Some(&**s) } else { None });
+    let programs = calls.iter().map(|(_, call)| &call.program_id);
+    out.program = programs
+        .filter(|id| !id.is_empty())
+        .min()
+        .cloned()
+        .unwrap_or_default();
     let subscription = subscriptions.filter(|id| !id.is_empty()).min();
     out.subscription = subscription.cloned().unwrap_or_default();
     out.sale = if settings.by_dates && !out.subscription.is_empty() {

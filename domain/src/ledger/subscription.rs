@@ -141,6 +141,8 @@ impl Inputs<'_> {
             at: *start,
             clicks: &subscription.clicks,
             discounts: &[],
+            account: self.account(),
+            program: "",
             has_identity: true,
         };
         let decision = attribute(&claimant, self.view, self.rules);

@@ -32,12 +32,40 @@ pub struct CouponUse {
     pub discounts: Vec<DiscountRef>,
 }
 
+impl CouponUse {
+    /// The use of a coupon that a redemption is.
+    pub fn of(redeemed: &Redeemed) -> Self {
+        let code = DiscountRef {
+            code: redeemed.coupon.clone(),
+            ..DiscountRef::default()
+        };
+        Self {
+            at: redeemed.at,
+            anchor: format!("redemption:{}", redeemed.cid),
+            discounts: vec![code],
+        }
+    }
+}
+
+/// A redemption whose CID a case names (rule D4).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Redeemed {
+    /// Event time, UTC milliseconds.
+    pub at: i64,
+    /// ID that it returned.
+    pub cid: String,
+    /// Coupon code.
+    pub coupon: String,
+}
+
 /// The touches of a case (rule C1).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touches {
     /// Clicks that are named and known, by time and ID.
     pub clicks: Vec<ClickFact>,
-    /// Click IDs that are named and not known yet.
+    /// Redemptions that are named and known, by time.
+    pub redemptions: Vec<Redeemed>,
+    /// Click IDs and CIDs that are named and not known yet.
     pub missing: Vec<String>,
 }
 
@@ -48,6 +76,8 @@ pub struct View {
     pub customer: String,
     /// Hashes of its addresses that are some partner's, too.
     pub mails: Vec<String>,
+    /// Any of its addresses is a throw-away one.
+    pub disposable: bool,
     /// Touches of the case.
     pub touches: Touches,
     /// Leads by time, one for each event: tracked ones, or else the one born lead; and the first trial.

@@ -17,6 +17,7 @@ pub(super) const MAX_CHARS: usize = 500;
 pub(crate) fn person(external_id: &str, stripe: String, address: &str, key: &MailKey) -> CustomerRef {
     let external_id = external_id.trim();
     let told = key.hash(external_id);
+    let used = if told.is_some() { external_id } else { address };
     let clear = told.is_none() && external_id.chars().count() <= MAX_CHARS && !holds_address(external_id);
     CustomerRef {
         external_id: if clear {
@@ -26,7 +27,7 @@ pub(crate) fn person(external_id: &str, stripe: String, address: &str, key: &Mai
         },
         stripe,
         mail: told.or_else(|| key.hash(address)).unwrap_or_default(),
-        disposable: false,
+        disposable: mail::is_disposable(used),
     }
 }
 

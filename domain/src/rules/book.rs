@@ -1,11 +1,15 @@
 //! The rules of one tenant: every declared object with its versions, and the look-ups that the ledger needs.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
-use tributary_avro::{PromotionCodeFact, RuleFact};
+use tributary_avro::{AccountFact, PartnerTotalsFact, PriceFact, PromotionCodeFact, RuleFact};
 
 use super::rates::{Converted, DayRates, Rates};
-use super::{Coupon, Partner, Program, Reward, RewardEvent, Version, Versions, Workspace};
+use super::{
+    Attribute, Coupon, Link, Partner, Program, Reward, RewardEvent, Version, Versions, Workspace, day_of,
+};
 
 /// What is declared, by kind and ID.
 #[derive(Debug, Default)]
@@ -18,6 +22,23 @@ pub struct Rules {
     promotion_codes: FxHashMap<String, (i64, String, PromotionCodeFact)>,
     rates: Rates,
     partner_mails: FxHashSet<String>,
+    /// Of the links that ever had rewards: all their versions.
+    links: FxHashMap<String, Versions<Link>>,
+    totals: FxHashMap<String, BTreeMap<i64, (String, PartnerTotalsFact)>>,
+    accounts: FxHashMap<String, Latest<bool>>,
+    products: FxHashMap<String, Latest<String>>,
+    asks_totals: bool,
+}
+
+/// What the latest of several statements says: as-of, fact ID, content.
+type Latest<T> = (i64, String, T);
+
+/// Takes a statement if it is later than the known one; of the same time the larger fact ID counts (rule A5).
+fn take<T>(known: &mut FxHashMap<String, Latest<T>>, name: &str, told: Latest<T>) {
+    let is_later = |(at, fact, _): &Latest<T>| (*at, fact.as_str()) < (told.0, told.1.as_str());
+    if known.get(name).is_none_or(is_later) {
+        known.insert(name.to_owned(), told);
+    }
 }
 
 /// Why a rule fact is refused.
@@ -30,13 +51,16 @@ pub struct InvalidRule {
 }
 
 impl Rules {
-    /// Adds a rule fact; false if it was there. Links are not kept: clicks carry them.
+    /// Adds a rule fact; false if it was there. Of links only those are given here that ever had rewards, with all
+    /// their versions: clicks carry what else is asked of a link.
     pub fn add(&mut self, fact: &str, at: i64, rule: &RuleFact) -> Result<bool, InvalidRule> {
         // The version first: a rule that is refused must leave nothing behind.
         Ok(match rule.kind.as_str() {
             "workspace" => self.workspace.add(version(fact, at, rule)?),
             "program" => {
-                let version = version(fact, at, rule)?;
+                let version: Version<Program> = version(fact, at, rule)?;
+                let rewards = version.value.iter().flat_map(Program::all_rewards);
+                self.asks_totals |= ask_totals(rewards);
                 if let Err(index) = self.program_order.binary_search(&rule.id) {
                     self.program_order.insert(index, rule.id.clone());
                 }
@@ -44,6 +68,7 @@ impl Rules {
             }
             "partner" => {
                 let version: Version<Partner> = version(fact, at, rule)?;
+                self.asks_totals |= ask_totals(version.value.iter().flat_map(|partner| &partner.rewards));
                 let mail = version.value.as_ref().map(|partner| &partner.mail);
                 self.partner_mails
                     .extend(mail.filter(|mail| !mail.is_empty()).cloned());
@@ -56,7 +81,11 @@ impl Rules {
                     .or_default()
                     .add(version)
             }
-            "link" => true,
+            "link" => {
+                let version: Version<Link> = version(fact, at, rule)?;
+                self.asks_totals |= ask_totals(version.value.iter().flat_map(|link| &link.rewards));
+                self.links.entry(rule.id.clone()).or_default().add(version)
+            }
             "fx" => {
                 let day: DayRates =
                     serde_json::from_str(&rule.document).map_err(|e| invalid(rule, &e.to_string()))?;
@@ -72,42 +101,107 @@ impl Rules {
 
     /// Takes a Stripe promotion code; the latest as-of wins.
     pub fn add_promotion_code(&mut self, fact: &str, at: i64, code: &PromotionCodeFact) {
-        let known = self.promotion_codes.get(&code.promotion_code);
-        if known.is_none_or(|(known_at, known_fact, _)| (*known_at, known_fact.as_str()) < (at, fact)) {
-            self.promotion_codes
-                .insert(code.promotion_code.clone(), (at, fact.to_owned(), code.clone()));
+        let told = (at, fact.to_owned(), code.clone());
+        take(&mut self.promotion_codes, &code.promotion_code, told);
+    }
+
+    /// Takes what a Stripe price is sold as; the latest as-of wins.
+    pub fn add_price(&mut self, fact: &str, at: i64, price: &PriceFact) {
+        if !price.price.is_empty() {
+            let told = (at, fact.to_owned(), price.product.clone());
+            take(&mut self.products, &price.price, told);
         }
     }
 
-    /// Whether any reward has a limit that customers share: a cap on leads (rule F4).
-    pub fn has_shared_limits(&self) -> bool {
-        let of_programs = self
-            .programs
-            .values()
-            .flat_map(Versions::all)
-            .flat_map(|program| {
-                let groups = program.groups.iter().flat_map(|group| &group.rewards);
-                program.rewards.iter().chain(groups)
-            });
-        let of_partners = self
-            .partners
-            .values()
-            .flat_map(Versions::all)
-            .flat_map(|p| &p.rewards);
-        of_programs
-            .chain(of_partners)
-            .any(|r| r.event == RewardEvent::Lead && r.cap.is_some())
+    /// Takes whether a Stripe account is connected; the latest as-of wins.
+    pub fn add_account(&mut self, fact: &str, at: i64, account: &AccountFact) {
+        let told = (at, fact.to_owned(), account.connected);
+        take(&mut self.accounts, &account.account, told);
     }
 
-    /// The rewards of a program, its groups and a partner under every version of the rules.
-    pub fn rewards_ever<'a>(&'a self, program: &str, partner: &str) -> impl Iterator<Item = &'a Reward> {
+    /// Takes the totals of a partner. A day is stated once: should two ever state it, the least fact ID counts.
+    pub fn add_totals(&mut self, fact: &str, totals: &PartnerTotalsFact) {
+        let days = self.totals.entry(totals.partner_id.clone()).or_default();
+        if days
+            .get(&totals.day)
+            .is_none_or(|(known, _)| fact < known.as_str())
+        {
+            days.insert(totals.day, (fact.to_owned(), totals.clone()));
+        }
+    }
+
+    /// Whether a reward asks for partners' totals.
+    pub fn asks_totals(&self) -> bool {
+        self.asks_totals
+    }
+
+    /// The totals of a partner that conditions read at `at`: those of the last day that was stated before it (rule F1).
+    pub fn totals(&self, partner: &str, at: i64) -> Option<&PartnerTotalsFact> {
+        let mut before = self.totals.get(partner)?.range(..day_of(at));
+        before.next_back().map(|(_, (_, totals))| totals)
+    }
+
+    /// The product of a Stripe price; empty if unknown.
+    pub fn product_of(&self, price: &str) -> &str {
+        self.products.get(price).map_or("", |(_, _, product)| product)
+    }
+
+    /// Whether an account had taken its permission back at `at`, and has not given it again since: once it has, what
+    /// happened between counts, too.
+    pub fn is_disconnected(&self, account: &str, at: i64) -> bool {
+        let latest = self.accounts.get(account);
+        latest.is_some_and(|(since, _, connected)| !connected && *since <= at)
+    }
+
+    /// Every reward under any version of the rules.
+    fn all_rewards(&self) -> impl Iterator<Item = &Reward> {
+        let programs = self.programs.values().flat_map(Versions::all);
+        let partners = self.partners.values().flat_map(Versions::all);
+        let links = self.links.values().flat_map(Versions::all);
+        programs
+            .flat_map(Program::all_rewards)
+            .chain(partners.flat_map(|partner| &partner.rewards))
+            .chain(links.flat_map(|link| &link.rewards))
+    }
+
+    /// Whether any reward has a limit that customers share: a cap on leads or clicks (rule F4).
+    pub fn has_shared_limits(&self) -> bool {
+        self.all_rewards()
+            .any(|r| r.event != RewardEvent::Sale && r.cap.is_some())
+    }
+
+    /// The rewards of a program, its groups, a partner and a link under every version of the rules.
+    pub fn rewards_ever<'a>(
+        &'a self,
+        program: &str,
+        partner: &str,
+        link: &str,
+    ) -> impl Iterator<Item = &'a Reward> {
         let programs = self.programs.get(program).into_iter().flat_map(Versions::all);
-        let of_program = programs.flat_map(|program| {
-            let groups = program.groups.iter().flat_map(|group| &group.rewards);
-            program.rewards.iter().chain(groups)
-        });
         let partners = self.partners.get(partner).into_iter().flat_map(Versions::all);
-        of_program.chain(partners.flat_map(|partner| &partner.rewards))
+        let links = self.links.get(link).into_iter().flat_map(Versions::all);
+        programs
+            .flat_map(Program::all_rewards)
+            .chain(partners.flat_map(|partner| &partner.rewards))
+            .chain(links.flat_map(|link| &link.rewards))
+    }
+
+    /// Whether any version of a link that was given here has rewards.
+    pub fn link_has_rewards(&self, link: &str) -> bool {
+        let versions = self.links.get(link).into_iter().flat_map(Versions::all);
+        versions.into_iter().any(|link| !link.rewards.is_empty())
+    }
+
+    /// Every partner that any version of a link names.
+    pub fn partners_of_link(&self, link: &str) -> impl Iterator<Item = &str> {
+        let versions = self.links.get(link).into_iter().flat_map(Versions::all);
+        versions.map(|link| link.partner.as_str())
+    }
+
+    /// The rewards of a link in force at `at`; empty if it has none.
+    pub fn link_rewards(&self, link: &str, at: i64) -> &[Reward] {
+        let link = self.links.get(link).and_then(|versions| versions.at(at));
+        link.map_or(&[], |link| &link.rewards)
     }
 
     /// Settings in force at `at`; None before the workspace is declared.
@@ -196,6 +290,13 @@ impl Rules {
             .filter(|coupon| coupon.active && coupon.promotion_codes.iter().any(|id| id == promotion_code))
             .min_by(|a, b| a.code.cmp(&b.code))
     }
+}
+
+fn ask_totals<'a>(mut rewards: impl Iterator<Item = &'a Reward>) -> bool {
+    rewards.any(|reward| {
+        let mut conditions = reward.modifiers.iter().flat_map(|modifier| &modifier.conditions);
+        conditions.any(|condition| matches!(condition.attribute, Attribute::PartnerTotal(_)))
+    })
 }
 
 fn version<T: DeserializeOwned>(fact: &str, at: i64, rule: &RuleFact) -> Result<Version<T>, InvalidRule> {

@@ -36,6 +36,8 @@ pub enum Attribute {
     SignupDate,
     /// Country of the partner.
     PartnerCountry,
+    /// A total of the partner until the last day that had closed.
+    PartnerTotal(Total),
     /// Product of the line.
     SaleProductId,
     /// Amount of the whole sale, minor units of its currency.
@@ -46,6 +48,21 @@ pub enum Attribute {
     SaleMetadata(String),
     /// A field of the lead's metadata.
     LeadMetadata(String),
+}
+
+/// What a partner had brought when a day closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// Clicks.
+    Clicks,
+    /// Leads.
+    Leads,
+    /// Sales.
+    Conversions,
+    /// Amount of its sales, minor units.
+    SaleAmount,
+    /// What it earned, minor units.
+    Commissions,
 }
 
 /// How a condition compares.
@@ -139,6 +156,7 @@ impl Condition {
         let is_number = matches!(
             self.attribute,
             Attribute::SaleAmount
+                | Attribute::PartnerTotal(_)
                 | Attribute::SubscriptionDurationMonths
                 | Attribute::SubscriptionStartDate
                 | Attribute::SignupDate
@@ -232,6 +250,20 @@ const NAMES: &[(&str, Attribute)] = &[
     ("customer.subscriptionStartDate", Attribute::SubscriptionStartDate),
     ("customer.signupDate", Attribute::SignupDate),
     ("partner.country", Attribute::PartnerCountry),
+    ("partner.totalClicks", Attribute::PartnerTotal(Total::Clicks)),
+    ("partner.totalLeads", Attribute::PartnerTotal(Total::Leads)),
+    (
+        "partner.totalConversions",
+        Attribute::PartnerTotal(Total::Conversions),
+    ),
+    (
+        "partner.totalSaleAmount",
+        Attribute::PartnerTotal(Total::SaleAmount),
+    ),
+    (
+        "partner.totalCommissions",
+        Attribute::PartnerTotal(Total::Commissions),
+    ),
     ("sale.productId", Attribute::SaleProductId),
     ("sale.amount", Attribute::SaleAmount),
     ("sale.type", Attribute::SaleType),

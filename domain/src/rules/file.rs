@@ -221,6 +221,7 @@ impl Checker {
             self.expect(time(link.from.as_ref()).is_ok(), "links", i, || {
                 "from: not RFC 3339".into()
             });
+            self.rewards("links", i, &link.rewards);
         }
         self.unique("coupons", file.coupons.iter().map(|c| c.code.as_str()));
         let mut mapped = BTreeSet::new();
@@ -274,9 +275,9 @@ impl Checker {
             self.expect(one, section, index, || {
                 format!("rewards: {id:?} needs either percent or amount (F1)")
             });
-            let flat_lead = *event == RewardEvent::Sale || percent.is_none();
-            self.expect(flat_lead, section, index, || {
-                format!("rewards: {id:?}: a lead reward is flat (F1)")
+            let flat = *event == RewardEvent::Sale || percent.is_none();
+            self.expect(flat, section, index, || {
+                format!("rewards: {id:?}: a click or lead reward is flat (F1)")
             });
             let is_amount = |a: i64| (0..=crate::normalize::MAX_AMOUNT).contains(&a);
             self.expect(amount.is_none_or(is_amount), section, index, || {
@@ -315,9 +316,9 @@ impl Checker {
                 self.expect(one, section, index, || {
                     format!("rewards: {id:?}: a modifier has percent or amount, not both (F1)")
                 });
-                let flat_lead = *event == RewardEvent::Sale || modifier.percent.is_none();
-                self.expect(flat_lead, section, index, || {
-                    format!("rewards: {id:?}: a lead reward is flat, its modifiers too (F1)")
+                let flat = *event == RewardEvent::Sale || modifier.percent.is_none();
+                self.expect(flat, section, index, || {
+                    format!("rewards: {id:?}: a click or lead reward is flat, its modifiers too (F1)")
                 });
                 self.expect(modifier.amount.is_none_or(is_amount), section, index, || {
                     format!("rewards: {id:?}: a modifier's amount is minor units, 0 or more (F1)")

@@ -5,11 +5,13 @@ mod conditions;
 mod documents;
 mod file;
 mod rates;
+mod rewards;
 mod versions;
 
 pub use book::{InvalidRule, Rules};
-pub use conditions::{Attribute, Condition, Operand, Operator, Value};
+pub use conditions::{Attribute, Condition, Operand, Operator, Total, Value};
 pub use documents::*;
 pub use file::{Problem, parse};
 pub use rates::{Converted, DayRates, GOOD_FOR, decimals};
+pub use rewards::*;
 pub use versions::{Version, Versions};
