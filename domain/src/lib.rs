@@ -24,3 +24,4 @@ pub mod simulate;
 pub mod store;
 pub mod stripe;
 pub mod tenant;
+pub mod totals;

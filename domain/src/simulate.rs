@@ -14,9 +14,10 @@ use crate::fact::of_click;
 use crate::mail::MailKey;
 use crate::normalize::{self, Context, Outcome};
 use crate::requests::{self, Call, Directory, Record, Request, Signature};
-use crate::rules::{ProgramFile, Workspace};
+use crate::rules::{ProgramFile, Workspace, day_of};
 use crate::store::{MemoryStore, StoreError};
 use crate::tenant::Tenant;
+use crate::totals;
 
 /// One line of a request file.
 #[derive(Debug, Clone, Deserialize)]
@@ -83,6 +84,7 @@ pub struct Simulation {
     report: Report,
     lines: usize,
     unsettled: usize,
+    closed: Option<Vec<Fact>>,
 }
 
 /// Requests that are taken before what they changed is computed: the ledger is a function of all facts, however many
@@ -105,6 +107,7 @@ impl Simulation {
             report: Report::default(),
             lines: 0,
             unsettled: 0,
+            closed: None,
         };
         for config in file.configs(at) {
             let outcome = normalize::config(&config, &simulation.mail);
@@ -264,8 +267,52 @@ impl Simulation {
         }
     }
 
-    /// The net ledger, by time and entry ID.
+    /// Closes the days of all that was told, each after the one before it, and gives what it stated about them: once,
+    /// after the last request.
+    pub fn close_days(&mut self) -> Result<&[Fact], StoreError> {
+        if self.closed.is_none() {
+            self.closed = Some(self.state_days()?);
+        }
+        Ok(self.closed.as_deref().unwrap_or_default())
+    }
+
+    fn state_days(&mut self) -> Result<Vec<Fact>, StoreError> {
+        self.settle()?;
+        let asks = self.engine.asks();
+        let mut stated = Vec::new();
+        if asks.clicks {
+            stated = totals::clicks(self.clicks.values());
+            for fact in stated.clone() {
+                self.apply(fact)?;
+            }
+            self.settle()?;
+        }
+        if !asks.totals {
+            return Ok(stated);
+        }
+        let clicked = self.clicks.values().map(|click| click.at);
+        let days: BTreeSet<i64> = self
+            .net
+            .values()
+            .map(Row::at)
+            .chain(clicked)
+            .map(day_of)
+            .collect();
+        // What a day closes with changes later days only.
+        for day in days {
+            let facts = totals::partners(day, self.net.values(), self.clicks.values());
+            for fact in &facts {
+                self.apply(fact.clone())?;
+            }
+            self.settle()?;
+            stated.extend(facts);
+        }
+        Ok(stated)
+    }
+
+    /// The net ledger, by time and entry ID, all days closed.
     pub fn ledger(&mut self) -> Result<Vec<&Row>, StoreError> {
+        self.close_days()?;
         self.settle()?;
         let mut rows: Vec<&Row> = self.net.values().collect();
         rows.sort_by_key(|row| (row.at(), row.id()));

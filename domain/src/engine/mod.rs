@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use tributary_avro::{Body, Fact};
 
 pub use crate::ledger::Row;
-use crate::rules::{DayRates, GOOD_FOR, Rules};
+use crate::rules::{Asks, DayRates, GOOD_FOR, Rules};
 use crate::store::{Store, StoreError};
 use crate::tenant::Tenant;
 use cases::{Added, Told};
@@ -246,6 +246,12 @@ impl Engine {
         Ok(())
     }
 
+    /// What the rewards of any tenant ever asked of the days that closed.
+    pub fn asks(&self) -> Asks {
+        let asked = self.tenants.iter().map(|known| known.rules.asks());
+        asked.fold(Asks::default(), Asks::and)
+    }
+
     /// Every row that stands in the ledger, for audits. To be asked after a settlement.
     pub fn standing(&self, store: &dyn Store) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
@@ -443,7 +449,7 @@ fn add_rule(rules: &mut Rules, fact: &Fact) -> bool {
             true
         }
         Body::PartnerTotals(totals) => {
-            rules.add_totals(&fact.id, totals);
+            rules.add_totals(&fact.id, fact.at, totals);
             true
         }
         Body::Account(account) => {

@@ -193,7 +193,7 @@ fn references(told: &Told, view: &View, rules: &Rules) -> BTreeSet<String> {
     }
     partners.remove("");
     for partner in partners {
-        if rules.asks_totals() {
+        if rules.asks().totals {
             let reads = told.times().map(|at| totals_reference(&partner, day_of(at)));
             refs.extend(reads);
         }

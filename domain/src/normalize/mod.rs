@@ -71,11 +71,9 @@ pub const REASONS: [&str; 10] = [
 ];
 
 /// Every reason of [`Outcome::Ignored`].
-pub const IGNORED: [&str; 4] = [
+pub const IGNORED: [&str; 3] = [
     // A type that states nothing about who earned what (rule A3).
     "event_type",
-    // A type of table A2 whose object has no mapping.
-    "not_yet_read",
     // A refund of a customer's cash balance: there is no payment that it could take back.
     "refund_without_payment",
     // An invoice paid outside Stripe: there is no payment that the edge could lead to.

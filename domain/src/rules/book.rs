@@ -24,13 +24,44 @@ pub struct Rules {
     partner_mails: FxHashSet<String>,
     /// Of the links that ever had rewards: all their versions.
     links: FxHashMap<String, Versions<Link>>,
-    totals: FxHashMap<String, BTreeMap<i64, (String, PartnerTotalsFact)>>,
+    totals: FxHashMap<String, BTreeMap<i64, Latest<PartnerTotalsFact>>>,
     accounts: FxHashMap<String, Latest<bool>>,
     products: FxHashMap<String, Latest<String>>,
-    asks_totals: bool,
+    asks: Asks,
 }
 
-/// What the latest of several statements says: as-of, fact ID, content.
+/// What rewards ask of the days that closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// A reward pays for clicks.
+    pub clicks: bool,
+    /// A condition asks for partners' totals.
+    pub totals: bool,
+}
+
+impl Asks {
+    /// What these rewards ask.
+    pub fn of<'a>(rewards: impl Iterator<Item = &'a Reward>) -> Self {
+        let mut asks = Self::default();
+        for reward in rewards {
+            let mut conditions = reward.modifiers.iter().flat_map(|modifier| &modifier.conditions);
+            asks.totals |= conditions.any(|c| matches!(c.attribute, Attribute::PartnerTotal(_)));
+            asks.clicks |= reward.event == RewardEvent::Click;
+        }
+        asks
+    }
+
+    /// This and what another asks.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            clicks: self.clicks || other.clicks,
+            totals: self.totals || other.totals,
+        }
+    }
+}
+
+/// What the statement says that counts: as-of, fact ID, content.
 type Latest<T> = (i64, String, T);
 
 /// Takes a statement if it is later than the known one; of the same time the larger fact ID counts (rule A5).
@@ -60,7 +91,7 @@ impl Rules {
             "program" => {
                 let version: Version<Program> = version(fact, at, rule)?;
                 let rewards = version.value.iter().flat_map(Program::all_rewards);
-                self.asks_totals |= ask_totals(rewards);
+                self.asks = self.asks.and(Asks::of(rewards));
                 if let Err(index) = self.program_order.binary_search(&rule.id) {
                     self.program_order.insert(index, rule.id.clone());
                 }
@@ -68,7 +99,8 @@ impl Rules {
             }
             "partner" => {
                 let version: Version<Partner> = version(fact, at, rule)?;
-                self.asks_totals |= ask_totals(version.value.iter().flat_map(|partner| &partner.rewards));
+                let rewards = version.value.iter().flat_map(|partner| &partner.rewards);
+                self.asks = self.asks.and(Asks::of(rewards));
                 let mail = version.value.as_ref().map(|partner| &partner.mail);
                 self.partner_mails
                     .extend(mail.filter(|mail| !mail.is_empty()).cloned());
@@ -83,7 +115,8 @@ impl Rules {
             }
             "link" => {
                 let version: Version<Link> = version(fact, at, rule)?;
-                self.asks_totals |= ask_totals(version.value.iter().flat_map(|link| &link.rewards));
+                let rewards = version.value.iter().flat_map(|link| &link.rewards);
+                self.asks = self.asks.and(Asks::of(rewards));
                 self.links.entry(rule.id.clone()).or_default().add(version)
             }
             "fx" => {
@@ -119,26 +152,24 @@ impl Rules {
         take(&mut self.accounts, &account.account, told);
     }
 
-    /// Takes the totals of a partner. A day is stated once: should two ever state it, the least fact ID counts.
-    pub fn add_totals(&mut self, fact: &str, totals: &PartnerTotalsFact) {
+    /// Takes the totals of a partner. A day is stated once: should it be stated again, the earlier statement counts.
+    pub fn add_totals(&mut self, fact: &str, at: i64, totals: &PartnerTotalsFact) {
         let days = self.totals.entry(totals.partner_id.clone()).or_default();
-        if days
-            .get(&totals.day)
-            .is_none_or(|(known, _)| fact < known.as_str())
-        {
-            days.insert(totals.day, (fact.to_owned(), totals.clone()));
+        let is_earlier = |known: &Latest<_>| (at, fact) < (known.0, known.1.as_str());
+        if days.get(&totals.day).is_none_or(is_earlier) {
+            days.insert(totals.day, (at, fact.to_owned(), totals.clone()));
         }
     }
 
-    /// Whether a reward asks for partners' totals.
-    pub fn asks_totals(&self) -> bool {
-        self.asks_totals
+    /// What its rewards ever asked of the days that closed.
+    pub fn asks(&self) -> Asks {
+        self.asks
     }
 
     /// The totals of a partner that conditions read at `at`: those of the last day that was stated before it (rule F1).
     pub fn totals(&self, partner: &str, at: i64) -> Option<&PartnerTotalsFact> {
         let mut before = self.totals.get(partner)?.range(..day_of(at));
-        before.next_back().map(|(_, (_, totals))| totals)
+        before.next_back().map(|(_, (_, _, totals))| totals)
     }
 
     /// The product of a Stripe price; empty if unknown.
@@ -290,13 +321,6 @@ impl Rules {
             .filter(|coupon| coupon.active && coupon.promotion_codes.iter().any(|id| id == promotion_code))
             .min_by(|a, b| a.code.cmp(&b.code))
     }
-}
-
-fn ask_totals<'a>(mut rewards: impl Iterator<Item = &'a Reward>) -> bool {
-    rewards.any(|reward| {
-        let mut conditions = reward.modifiers.iter().flat_map(|modifier| &modifier.conditions);
-        conditions.any(|condition| matches!(condition.attribute, Attribute::PartnerTotal(_)))
-    })
 }
 
 fn version<T: DeserializeOwned>(fact: &str, at: i64, rule: &RuleFact) -> Result<Version<T>, InvalidRule> {

@@ -8,7 +8,7 @@ mod rates;
 mod rewards;
 mod versions;
 
-pub use book::{InvalidRule, Rules};
+pub use book::{Asks, InvalidRule, Rules};
 pub use conditions::{Attribute, Condition, Operand, Operator, Total, Value};
 pub use documents::*;
 pub use file::{Problem, parse};

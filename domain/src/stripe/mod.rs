@@ -5,7 +5,9 @@
 //! It reads no API version: fields tell which shape it is, because endpoints pin odd versions.
 //! Invariant: both shapes of one payment give the same facts as far as they hold the same information.
 
+mod account;
 mod charge;
+mod coupon;
 mod credit_note;
 mod customer;
 mod discounts;
@@ -16,13 +18,14 @@ mod json;
 mod lines;
 mod object;
 mod payment_intent;
+mod price;
 mod promotion_code;
 mod reader;
 mod refund;
 mod session;
 mod subscription;
 
-use tributary_avro::{Body, StripeEvent};
+use tributary_avro::{Body, Fact, StripeEvent};
 
 use crate::fact::Origin;
 use crate::normalize::{Context, Outcome, Rejection};
@@ -78,9 +81,11 @@ pub fn stripe(event: &StripeEvent, context: &Context) -> Result<Outcome, Rejecti
                 source: event.id.clone(),
                 trust: "stripe",
             };
-            Ok(Outcome::Facts(
-                bodies.into_iter().map(|body| origin.fact(body)).collect(),
-            ))
+            let fact = |body| Fact {
+                account: event.account.clone(),
+                ..origin.fact(body)
+            };
+            Ok(Outcome::Facts(bodies.into_iter().map(fact).collect()))
         }
     }
 }
@@ -144,23 +149,16 @@ fn read(object: &Json, reader: &Reader) -> Reading {
         "credit_note.created" | "credit_note.updated" | "credit_note.voided" => {
             credit_note::read(&of("credit_note", "credit_note")?, reader)
         }
-        other if not_yet_read(other) => Ok(Read::Ignored("not_yet_read")),
+        "price.created" | "price.updated" | "price.deleted" => price::read(&of("price", "price")?, reader),
+        "product.created" | "product.updated" | "product.deleted" => {
+            price::product(&of("product", "product")?, reader)
+        }
+        "coupon.created" | "coupon.updated" | "coupon.deleted" => {
+            coupon::read(&of("coupon", "coupon")?, reader)
+        }
+        "account.application.authorized" | "account.application.deauthorized" => account::read(reader),
         _ => Ok(Read::Ignored("event_type")),
     }
-}
-
-/// Events of table A2 whose objects have no file yet. Each gets a file beside the others and an arm in
-/// `read`; the raw topic keeps the events until then.
-fn not_yet_read(event_type: &str) -> bool {
-    let Some((object, what)) = event_type.rsplit_once('.') else {
-        return false;
-    };
-    let events: &[&str] = match object {
-        "coupon" | "product" | "price" => &["created", "updated", "deleted"],
-        "account.application" => &["deauthorized"],
-        _ => &[],
-    };
-    events.contains(&what)
 }
 
 impl From<Body> for Read {

@@ -1,5 +1,6 @@
 //! A small random world: a workspace, people, clicks, coupons, payments in all shapes, refunds.
 
+mod days;
 mod more;
 mod random;
 
@@ -232,6 +233,9 @@ pub fn world(seed: u64) -> Vec<Fact> {
         }
         disputes(random, &mut facts);
         more::facts(random, people, &mut facts);
+    }
+    if seed.is_multiple_of(4) {
+        days::facts(seed, &mut facts);
     }
     facts
 }

@@ -1,0 +1,141 @@
+//! Days that closed, as facts: the clicks on each link, and what each partner had brought (rule F1).
+//!
+//! Nothing in the ledger changes because time passed: whoever knows that a day is over states what it held, and the
+//! statement is a fact like any other. `tributary close-days` counts in ClickHouse, `simulate` in memory.
+
+use std::collections::BTreeMap;
+
+use tributary_avro::{Body, Click, ClickTotalsFact, CountryClicks, Fact, PartnerTotalsFact};
+
+use crate::engine::Row;
+use crate::fact::Origin;
+use crate::rules::day_of;
+use crate::tenant::Tenant;
+
+const DAY: i64 = 86_400_000;
+
+/// The last moment of a day (days since 1970, UTC), UTC milliseconds.
+pub fn end_of(day: i64) -> i64 {
+    day.saturating_add(1).saturating_mul(DAY) - 1
+}
+
+/// Whether a click is paid for where a reward pays for clicks: of a person, no repeat within the hour, on a partner's
+/// link with conversion tracking.
+pub fn is_paid_for(click: &Click) -> bool {
+    click.tracked
+        && click.bot.is_empty()
+        && click.duplicate_of.is_empty()
+        && !click.partner_id.is_empty()
+        && !click.link_id.is_empty()
+}
+
+/// The fact that the clicks on a link in a day are.
+pub fn of_link(tenant: &Tenant, clicks: ClickTotalsFact) -> Fact {
+    let origin = Origin {
+        tenant: tenant.clone(),
+        at: end_of(clicks.day),
+        source: format!("closed/{}", clicks.day),
+        trust: "operator",
+    };
+    origin.fact(Body::ClickTotals(Box::new(clicks)))
+}
+
+/// The fact that a partner's totals are, stated at `at` (UTC milliseconds): of two statements about one day the earlier
+/// counts.
+pub fn of_partner(tenant: &Tenant, at: i64, totals: PartnerTotalsFact) -> Fact {
+    let origin = Origin {
+        tenant: tenant.clone(),
+        at,
+        source: format!("closed/{}", totals.day),
+        trust: "operator",
+    };
+    origin.fact(Body::PartnerTotals(Box::new(totals)))
+}
+
+/// The facts of all days and links that these clicks are of.
+pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
+    let mut days: BTreeMap<(Tenant, i64, &str, &str), (ClickTotalsFact, BTreeMap<&str, i64>)> =
+        BTreeMap::new();
+    for click in clicks.filter(|click| is_paid_for(click)) {
+        let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
+        let day = day_of(click.at);
+        let (_, countries) = days
+            .entry((tenant, day, &click.link_id, &click.partner_id))
+            .or_insert_with(|| {
+                let totals = ClickTotalsFact {
+                    link_id: click.link_id.clone(),
+                    partner_id: click.partner_id.clone(),
+                    program_id: click.program_id.clone(),
+                    group_id: click.group_id.clone(),
+                    day,
+                    countries: Vec::new(),
+                };
+                (totals, BTreeMap::new())
+            });
+        *countries.entry(&click.country).or_default() += 1;
+    }
+    let fact =
+        |((tenant, ..), (totals, countries)): ((Tenant, _, _, _), (ClickTotalsFact, BTreeMap<&str, i64>))| {
+            let countries = countries.into_iter().map(|(country, clicks)| CountryClicks {
+                country: country.to_owned(),
+                clicks,
+            });
+            of_link(
+                &tenant,
+                ClickTotalsFact {
+                    countries: countries.collect(),
+                    ..totals
+                },
+            )
+        };
+    days.into_iter().map(fact).collect()
+}
+
+/// What each partner had brought by the end of a day, where the day changed it, from the net ledger and all clicks.
+pub fn partners<'a>(
+    day: i64,
+    rows: impl Iterator<Item = &'a Row>,
+    clicks: impl Iterator<Item = &'a Click>,
+) -> Vec<Fact> {
+    let mut partners: BTreeMap<(Tenant, String), (bool, PartnerTotalsFact)> = BTreeMap::new();
+    let mut count = |tenant: Tenant, partner: &str, at: i64, add: &dyn Fn(&mut PartnerTotalsFact)| {
+        if partner.is_empty() || day_of(at) > day {
+            return;
+        }
+        let (changed, totals) = partners.entry((tenant, partner.to_owned())).or_default();
+        *changed |= day_of(at) == day;
+        add(totals);
+    };
+    for click in clicks.filter(|click| is_paid_for(click)) {
+        let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
+        count(tenant, &click.partner_id, click.at, &|totals| totals.clicks += 1);
+    }
+    for row in rows {
+        match row {
+            Row::Conversion(r) if r.kind == "lead" => {
+                count(row.tenant(), &r.dims.partner_id, r.at, &|t| t.leads += r.quantity);
+            }
+            Row::Conversion(r) if r.kind == "sale" => {
+                count(row.tenant(), &r.dims.partner_id, r.at, &|t| {
+                    t.conversions += 1;
+                    t.sale_amount = t.sale_amount.saturating_add(r.amount);
+                });
+            }
+            Row::Commission(r) => {
+                count(row.tenant(), &r.dims.partner_id, r.at, &|t| {
+                    t.commissions = t.commissions.saturating_add(r.amount);
+                });
+            }
+            Row::Conversion(_) | Row::Refund(_) => {}
+        }
+    }
+    let fact = |((tenant, partner_id), (changed, totals)): ((Tenant, String), (bool, PartnerTotalsFact))| {
+        let totals = PartnerTotalsFact {
+            partner_id,
+            day,
+            ..totals
+        };
+        changed.then(|| of_partner(&tenant, end_of(day), totals))
+    };
+    partners.into_iter().filter_map(fact).collect()
+}
