@@ -3,6 +3,7 @@
 //! It is wiring only: it reads settings, starts what they ask for, and prints. Exit codes: 0 done,
 //! 1 failed, 2 wrong usage.
 
+mod caught_up;
 mod cli;
 mod commands;
 mod dev;

@@ -12,6 +12,7 @@ use tributary_avro::{Config, Topic};
 use tributary_processors::StageName;
 use tributary_processors::registry::Registry;
 
+use crate::commands::close_days;
 use crate::schemas::FromRegistry;
 use crate::settings::Settings;
 
@@ -32,6 +33,11 @@ impl Shutdown {
             by_signal.send_replace(true);
         });
         Ok((stop, Self(stopped)))
+    }
+
+    /// Whether the process was asked to stop.
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
     }
 
     /// Completes at the shutdown.
@@ -80,8 +86,9 @@ pub async fn process(settings: Settings, stages: BTreeSet<StageName>, shutdown: 
         .context("process")
 }
 
-/// The sink.
+/// The sink, and who closes days: both need Kafka and ClickHouse.
 pub async fn sink(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    tokio::spawn(close_days::keep(settings.clone(), shutdown.clone()));
     let schemas = Arc::new(FromRegistry(registry(&settings).await?));
     tributary_sinks::run(settings.sink(), settings.clickhouse(), schemas, shutdown.wait())
         .await

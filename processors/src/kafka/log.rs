@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::Settings;
 
@@ -65,9 +65,22 @@ pub struct Range<'a> {
     pub to: i64,
 }
 
+/// The client reports the end of each partition as an error, too; here it is none.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "kafka client error");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// Reads single partitions.
 pub struct LogReader {
-    committed: BaseConsumer,
+    committed: BaseConsumer<Quiet>,
     uncommitted: BaseConsumer,
 }
 
@@ -78,7 +91,7 @@ impl LogReader {
     /// If the client configuration is wrong.
     pub fn new(settings: &Settings) -> Result<Self, KafkaError> {
         Ok(Self {
-            committed: settings.reader().create()?,
+            committed: settings.reader().create_with_context(Quiet)?,
             uncommitted: settings
                 .client()
                 .set("isolation.level", "read_uncommitted")

@@ -288,5 +288,10 @@ fn event_type(body: &Body) -> &'static str {
         Body::PromotionCode(_) => "promotion_code",
         Body::Rule(_) => "rule",
         Body::Command(_) => "command",
+        Body::ClickTotals(_) => "click_totals",
+        Body::PartnerTotals(_) => "partner_totals",
+        Body::Account(_) => "account",
+        Body::Price(_) => "price",
+        Body::Coupon(_) => "coupon",
     }
 }

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod apply;
+pub mod close_days;
 mod commission;
 mod explain;
 mod fx;
@@ -123,6 +124,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
                     dry_run,
                 },
         } => fx::load(&load()?, &workspace, &base, &file, dry_run).await?,
+        Command::CloseDays { from, until } => close_days::run(&load()?, from, until).await?,
         Command::Ledger { expect, wait } => return ledger::run(&load()?, expect.as_deref(), wait).await,
         Command::Config => {
             let settings = load()?;
