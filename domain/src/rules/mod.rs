@@ -2,6 +2,7 @@
 
 mod book;
 mod conditions;
+mod conversions;
 mod documents;
 mod file;
 mod rates;
