@@ -12,5 +12,6 @@ pub use book::{InvalidRule, Rules};
 pub use conditions::{Attribute, Condition, Operand, Operator, Value};
 pub use documents::*;
 pub use file::{Problem, parse};
+pub(crate) use rates::is_currency;
 pub use rates::{Converted, DayRates, GOOD_FOR, decimals};
 pub use versions::{Version, Versions};
