@@ -203,7 +203,14 @@ impl<'a> Route<'a> {
         let post = |route| match method {
             "POST" => Ok(route),
             "OPTIONS" => Ok(Route::Preflight),
-            _ => Err(ApiError::new(Code::BadRequest, format!("{path} takes POST only")).with_status(405)),
+            _ => {
+                let methods = match route {
+                    Route::Conversion => "POST and GET",
+                    _ => "POST",
+                };
+                let message = format!("{path} takes {methods} only");
+                Err(ApiError::new(Code::BadRequest, message).with_status(405))
+            }
         };
         match path {
             "/track/click" => return post(Route::TrackClick),
