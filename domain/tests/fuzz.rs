@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use random::Random;
 use tributary_domain::mail::MailKey;
-use tributary_domain::rules::parse;
+use tributary_domain::rules::{ConversionType, Tells, parse};
 use tributary_domain::simulate::{Line, Simulation};
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -109,6 +109,25 @@ fn scenarios() -> (Vec<Vec<u8>>, Vec<Line>) {
     (programs, lines)
 }
 
+/// Calls that no scenario tells, so that they are cut and spliced as well.
+const CALLS: &str = r#"
+{"at":"2026-09-01T08:00:00Z","method":"POST","path":"/tracking/click/v1","body":{"tenantId":"acme","url":"https://acme.test/?via=ada","referrer":"https://a.test/"}}
+{"at":"2026-09-01T08:00:00Z","method":"POST","path":"/tracking/conversion/v1","body":{"conversionTypeCode":"sale","cid":"Click00000000001","amount":{"value":"100.5","currency":"EUR"},"externalId":"order-1","customerId":"carol","status":"CONVERSION_STATUS_APPROVED","customParams":{"advS1":"a"},"revenueOriginId":"shop","lines":[{"sku":"a","quantity":2,"amount":"50.25"}]}}
+{"at":"2026-09-01T08:00:00Z","method":"POST","path":"/tracking/conversion/v1","body":{"conversionTypeCode":"lead","externalCid":"carol@x.test","cid":"Click00000000001"}}
+{"at":"2026-09-01T08:00:00Z","method":"POST","path":"/tracking/conversion/v1","body":{"conversionTypeCode":"couponredeem","couponCode":"SAVE20"}}
+{"at":"2026-09-01T08:00:00Z","method":"GET","path":"/tracking/conversion/v1?cid=Click00000000001&amount.value=10.5&conversionTypeCode=sale&externalId=o%201&customParams.advS1=a+b&status=refunded"}
+{"at":"2026-09-01T08:00:00Z","method":"POST","path":"/tracking/external-cid/v1","body":{"cid":"Click00000000001","externalCid":"carol@x.test","revenueOriginId":"shop"}}
+{"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/order-1","body":{"status":"paid","partnerId":"ada","amount":100,"currency":"usd","payoutId":"po_1"}}
+{"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/lead:ext:carol%2Fsign%20up","body":{"status":"rejected","reason":"fraud"}}
+{"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/bulk","body":{"commissions":[{"id":"order-1","status":"approved"},{"id":"order-2","status":"refunded","amount":5,"currency":"usd"}]}}
+{"at":"2026-09-01T08:00:00Z","method":"POST","path":"/commissions","body":{"partnerId":"ada","amount":-500,"reason":"fee","id":"fee-1"}}
+"#;
+
+fn calls() -> impl Iterator<Item = Line> {
+    let lines = CALLS.lines().filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_str(line).unwrap())
+}
+
 #[test]
 fn program_files() {
     let (programs, _) = scenarios();
@@ -131,15 +150,40 @@ fn program_files() {
 
 #[test]
 fn requests() {
-    let (programs, lines) = scenarios();
-    let bodies: Vec<Vec<u8>> = lines.iter().map(Line::bytes).collect();
-    let file = parse(std::str::from_utf8(programs.last().unwrap()).unwrap()).unwrap();
+    let (programs, mut lines) = scenarios();
+    lines.extend(calls());
+    let bodies = lines.iter().map(Line::bytes);
+    let bodies: Vec<Vec<u8>> = bodies.filter(|body| !body.is_empty()).collect();
+    let mut file = parse(std::str::from_utf8(programs.last().unwrap()).unwrap()).unwrap();
+    let program = &mut file.programs[0];
+    program.revenue_origins = vec!["shop".to_owned()];
+    program.conversion_types = vec![ConversionType {
+        code: "couponredeem".to_owned(),
+        name: String::new(),
+        tells: Tells::Redemption,
+    }];
+    // They are taken as they stand.
+    let mut simulation = Simulation::new(&file, MailKey::new("fuzz"), 0).unwrap();
+    for mut line in calls() {
+        line.headers
+            .insert("authorization".into(), "Bearer dub_acme_demo_key".into());
+        let (status, answer) = simulation.request(&line).unwrap();
+        assert!(
+            status == 200 || line.path.contains("/click/"),
+            "{status} {answer}"
+        );
+    }
+    assert_eq!(simulation.report().dead, []);
     rounds("requests", |random| {
         let mut simulation = Simulation::new(&file, MailKey::new("fuzz"), 0).unwrap();
         for _ in 0..20 {
             let mut line = lines[random.below(lines.len() as u64) as usize].clone();
             line.headers
                 .insert("authorization".into(), "Bearer dub_acme_demo_key".into());
+            if let Some((path, query)) = line.path.split_once('?') {
+                let query = mutated(random, query.as_bytes(), &bodies);
+                line.path = format!("{path}?{}", String::from_utf8_lossy(&query));
+            }
             if random.below(3) > 0 {
                 let body = mutated(random, &line.bytes(), &bodies);
                 line.body = String::from_utf8_lossy(&body).into_owned().into();

@@ -80,6 +80,116 @@ async fn what_is_answered_is_in_kafka() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conversions_and_decisions_are_in_kafka() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
+    let sale = json!({"conversionTypeCode": "sale", "externalId": "order-1", "customerId": "u_1",
+        "amount": {"value": "49.90", "currency": "EUR"}, "revenueOriginId": "shop", "status": "approved"});
+    let (status, _, answer) = told(edge.call("/tracking/conversion/v1", &sale).send().await?).await?;
+    assert_eq!(
+        (status, answer),
+        (200, json!({"cid": null, "externalId": "order-1"}))
+    );
+    // A postback of a browser: no key and no body, and not for a cache.
+    let postback = edge
+        .get("/tracking/conversion/v1?tenantId=acme&couponCode=SAVE20&conversionTypeCode=couponredeem")
+        .send()
+        .await?;
+    assert_eq!(postback.headers()["cache-control"], "no-store");
+    let (status, _, redeemed) = told(postback).await?;
+    assert_eq!(status, 200, "{redeemed}");
+    let identify = json!({"cid": redeemed["cid"], "externalCid": "ada@x.example"});
+    let (status, _, _) = told(edge.call("/tracking/external-cid/v1", &identify).send().await?).await?;
+    assert_eq!(status, 200);
+    let patch = |path: &str, body: Value| {
+        edge.http
+            .patch(format!("http://{}{path}", edge.address))
+            .header("authorization", "Bearer sk_edge")
+            .body(body.to_string())
+    };
+    let decision = json!({"status": "rejected", "reason": "fraud"});
+    let (status, _, answer) = told(
+        patch("/commissions/lead:ext:u_1%2Fsign%20up", decision)
+            .send()
+            .await?,
+    )
+    .await?;
+    assert_eq!(
+        (status, answer),
+        (200, json!([{"id": "lead:ext:u_1/sign up", "status": "rejected"}]))
+    );
+    // More than the body of any other call may have.
+    let entry =
+        |i: usize| json!({"id": format!("order-{i}"), "status": "withheld", "reason": "x".repeat(100)});
+    let many = json!({"commissions": (0..1000).map(entry).collect::<Vec<_>>()});
+    assert!(many.to_string().len() > 70_000);
+    let (status, _, answer) = told(patch("/commissions/bulk", many).send().await?).await?;
+    assert_eq!((status, answer.as_array().map(Vec::len)), (200, Some(1000)));
+    let custom = json!({"partnerId": "ada", "amount": 500, "reason": "bonus", "id": "bonus-1"});
+    let (status, _, _) = told(edge.call("/commissions", &custom).send().await?).await?;
+    assert_eq!(status, 200);
+    for (name, request, status, message) in [
+        (
+            "bulk over the limit",
+            patch("/commissions/bulk", json!("x".repeat(600_000))),
+            413,
+            "larger than 524288",
+        ),
+        (
+            "one over the limit",
+            patch("/commissions/in_1", json!("x".repeat(70_000))),
+            413,
+            "larger than 65536",
+        ),
+        (
+            "another workspace",
+            edge.call("/tracking/conversion/v1", &sale)
+                .header("x-tenant-id", "other"),
+            403,
+            "X-Tenant-Id",
+        ),
+        ("reading", edge.get("/commissions"), 501, "not offered"),
+    ] {
+        let (found, _, body) = told(request.send().await?).await?;
+        let text = body["error"]["message"].as_str().unwrap_or_default();
+        assert!(
+            found == status && text.contains(message),
+            "{name}: {found} {body}"
+        );
+    }
+
+    let tracks = edge.records(Topic::Tracks, 6).await?;
+    let all: Vec<Track> = tracks.iter().map(decode::<Track>).collect();
+    let kinds: Vec<_> = all
+        .iter()
+        .map(|t| (t.kind.as_str(), t.trust.as_str(), t.commands.len()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("sale", "server", 1),
+            ("redemption", "browser", 0),
+            ("identify", "server", 0),
+            ("command", "server", 1),
+            ("command", "server", 1000),
+            ("command", "server", 1),
+        ]
+    );
+    assert_eq!(
+        (
+            all[0].amount,
+            all[0].currency.as_str(),
+            all[0].program_id.as_str()
+        ),
+        (4990, "eur", "main")
+    );
+    assert_eq!(redeemed["cid"], all[1].click_id);
+    assert_eq!(all[2].click_id, all[1].click_id);
+    assert_eq!(tracks[3].key(), Some(&b"acme/live"[..]));
+    assert_eq!(header(&tracks[3], "event-type"), "command");
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_not_in_kafka() -> Result<()> {
     let edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
     let missing = edge.post("/webhooks/stripe/acme", EVENT);

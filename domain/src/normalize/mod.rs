@@ -4,6 +4,7 @@
 //! It attributes nothing and looks nothing up.
 //! Invariant: the same record gives the same facts (IDs included), and no fact holds an e-mail address.
 
+mod command;
 mod config;
 mod people;
 mod track;
@@ -14,6 +15,7 @@ use crate::mail::MailKey;
 use crate::rules::Workspace;
 
 pub use crate::stripe::stripe;
+pub use command::{MOST_COMMANDS, command, named, named_by_key};
 pub use config::config;
 pub use track::track;
 

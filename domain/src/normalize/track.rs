@@ -1,16 +1,17 @@
-//! Tracking calls to facts (rules A1, D1, D4, E7).
+//! Tracking calls to facts (rules A1, D1, D4, E7), and the decisions that come with them (F6, F7, G7).
 //!
 //! The edge has answered the caller already: what it let pass and cannot be a fact is rejected here.
 
 use tributary_avro::{Body, CustomerRef, IdentifyFact, LeadFact, Line, RedemptionFact, SaleFact, Track};
 
+use super::command::commands;
 use super::people::MAX_CHARS;
 use super::{Context, MAX_AMOUNT, Outcome, Rejection, holds_address, metadata, person};
 use crate::click_id;
 use crate::fact::Origin;
 use crate::tenant::Tenant;
 
-/// The fact that a tracking call states.
+/// The facts that a tracking call states.
 pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
     if context.settings.is_none() {
         return Err(Rejection::new(
@@ -26,18 +27,26 @@ pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
         &track.customer_email,
         context.mail,
     );
-    let body = match track.kind.as_str() {
-        "lead" => lead(track, customer)?,
-        "sale" => sale(track, customer)?,
-        "identify" => identify(track, customer)?,
-        "redemption" => redemption(track, customer)?,
+    let told = match track.kind.as_str() {
+        "lead" => Some(lead(track, customer)?),
+        "sale" => Some(sale(track, customer)?),
+        "identify" => Some(identify(track, customer)?),
+        "redemption" => Some(redemption(track, customer)?),
+        "command" => None,
         kind => {
             return Err(Rejection::new(
                 "unknown_kind",
-                format!("track.kind: {kind:?} is none of lead, sale, identify, redemption"),
+                format!("track.kind: {kind:?} is none of lead, sale, identify, redemption, command"),
             ));
         }
     };
+    let decisions = commands(track)?;
+    match track.kind.as_str() {
+        "command" => required("commands", if decisions.is_empty() { "" } else { "told" })?,
+        "sale" => {}
+        _ if decisions.is_empty() => {}
+        _ => return Err(invalid("commands", "empty but for sales and commands")),
+    }
     let origin = Origin {
         tenant: Tenant::new(&track.workspace, &track.mode),
         at: track.at,
@@ -49,7 +58,9 @@ pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
             "browser"
         },
     };
-    Ok(Outcome::Facts(vec![origin.fact(body)]))
+    let decisions = decisions.into_iter().map(|c| Body::Command(Box::new(c)));
+    let bodies = told.into_iter().chain(decisions);
+    Ok(Outcome::Facts(bodies.map(|body| origin.fact(body)).collect()))
 }
 
 /// No text of the call may be an address or longer than Stripe's metadata.
@@ -61,16 +72,30 @@ fn plain(track: &Track) -> Result<(), Rejection> {
         ("payment_processor", &track.payment_processor),
         ("lead_event_name", &track.lead_event_name),
         ("coupon", &track.coupon),
+        ("program_id", &track.program_id),
     ]
     .into_iter()
     .chain(products)
-    .find(|(_, text)| text.chars().count() > MAX_CHARS || holds_address(text))
-    .map_or(Ok(()), |(name, _)| {
-        Err(invalid(
+    .try_for_each(|(name, value)| text(name, value))
+}
+
+pub(super) fn text(name: &str, text: &str) -> Result<(), Rejection> {
+    if text.chars().count() > MAX_CHARS || holds_address(text) {
+        return Err(invalid(
             name,
             "at most 500 characters and no e-mail address (rule B1a)",
-        ))
-    })
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn currency(name: &str, currency: &str) -> Result<String, Rejection> {
+    let currency = currency.to_ascii_lowercase();
+    required(name, &currency)?;
+    if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_lowercase()) {
+        return Err(invalid(name, "three letters (ISO 4217)"));
+    }
+    Ok(currency)
 }
 
 fn lead(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
@@ -88,11 +113,7 @@ fn lead(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
 }
 
 fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
-    let currency = track.currency.to_ascii_lowercase();
-    required("currency", &currency)?;
-    if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_lowercase()) {
-        return Err(invalid("currency", "three letters (ISO 4217)"));
-    }
+    let currency = currency("currency", &track.currency)?;
     if track.amount < 0 {
         return Err(Rejection::new(
             "negative_amount",
@@ -175,7 +196,7 @@ fn named(customer: &CustomerRef) -> Result<(), Rejection> {
     }
 }
 
-fn required(name: &str, value: &str) -> Result<(), Rejection> {
+pub(super) fn required(name: &str, value: &str) -> Result<(), Rejection> {
     if value.is_empty() {
         Err(Rejection::new("missing_field", format!("track.{name}: required")))
     } else {
@@ -183,11 +204,11 @@ fn required(name: &str, value: &str) -> Result<(), Rejection> {
     }
 }
 
-fn invalid(name: &str, rule: &str) -> Rejection {
+pub(super) fn invalid(name: &str, rule: &str) -> Rejection {
     Rejection::new("invalid_field", format!("track.{name}: must be {rule}"))
 }
 
-fn amount(name: &str, value: i64) -> Result<i64, Rejection> {
+pub(super) fn amount(name: &str, value: i64) -> Result<i64, Rejection> {
     if (-MAX_AMOUNT..=MAX_AMOUNT).contains(&value) {
         Ok(value)
     } else {

@@ -15,7 +15,7 @@ use tributary_avro::Config;
 
 use super::destination::without_port;
 use super::target::Target;
-use crate::rules::{KeyKind, Link, Partner, ProgramFile, Workspace};
+use crate::rules::{ConversionType, KeyKind, Link, Partner, Program, ProgramFile, Workspace};
 
 const BUCKETS: usize = 256;
 
@@ -91,6 +91,14 @@ struct Place {
     keys: Vec<[u8; 32]>,
 }
 
+/// A program as calls may name it (rule D4).
+#[derive(Clone)]
+struct Offer {
+    id: String,
+    types: Vec<ConversionType>,
+    origins: Vec<String>,
+}
+
 /// A link with what is in force for it.
 pub(super) struct Resolved<'d> {
     pub target: &'d Target,
@@ -106,7 +114,7 @@ pub struct Directory {
     workspaces: Arc<FxHashMap<String, Arc<Place>>>,
     owners: Arc<FxHashMap<String, Vec<String>>>,
     keys: Arc<FxHashMap<[u8; 32], Key>>,
-    programs: Arc<FxHashMap<String, Vec<String>>>,
+    programs: Arc<FxHashMap<String, Vec<Offer>>>,
     partners: Shared<Arc<Partner>>,
     links: Shared<Arc<Target>>,
     places_of_links: Shared<String>,
@@ -119,7 +127,7 @@ impl Directory {
         let workspace = &file.workspace;
         directory.put_workspace(&workspace.id, workspace.clone());
         for program in &file.programs {
-            directory.put_program(&workspace.id, &program.id);
+            directory.put_program(&workspace.id, &program.id, program.clone());
         }
         for partner in &file.partners {
             directory.put_partner(&workspace.id, &partner.id, partner.clone());
@@ -149,7 +157,7 @@ impl Directory {
         }
         match config.kind.as_str() {
             "workspace" => self.put_workspace(&config.workspace, document(config)?),
-            "program" => self.put_program(&config.workspace, &config.id),
+            "program" => self.put_program(&config.workspace, &config.id, document(config)?),
             "partner" => self.put_partner(&config.workspace, &config.id, document(config)?),
             "link" => self.put_link(&config.workspace, &config.id, &document(config)?, config.at),
             _ => {}
@@ -162,8 +170,8 @@ impl Directory {
         match kind {
             "workspace" => self.remove_workspace(workspace),
             "program" => {
-                if let Some(ids) = Arc::make_mut(&mut self.programs).get_mut(workspace) {
-                    ids.retain(|other| other != id);
+                if let Some(offers) = Arc::make_mut(&mut self.programs).get_mut(workspace) {
+                    offers.retain(|offer| offer.id != id);
                 }
             }
             "partner" => drop(self.partners.remove(&pair(workspace, id))),
@@ -180,6 +188,34 @@ impl Directory {
     /// Whether the workspace is declared.
     pub fn has_workspace(&self, id: &str) -> bool {
         self.workspaces.contains_key(id)
+    }
+
+    /// The settings of a workspace.
+    pub(super) fn settings(&self, workspace: &str) -> Option<&Workspace> {
+        self.workspaces.get(workspace).map(|place| &place.settings)
+    }
+
+    /// Whether short links lie on the host.
+    pub(super) fn has_links_on(&self, host: &str) -> bool {
+        self.owners.contains_key(&*host_key(host))
+    }
+
+    /// A declared conversion type, as a call names it (rule D4).
+    pub(super) fn conversion_type(&self, workspace: &str, code: &str) -> Option<&ConversionType> {
+        let key = ConversionType::key(code);
+        let mut types = self.offers(workspace).flat_map(|offer| &offer.types);
+        types.find(|declared| ConversionType::key(&declared.code) == key)
+    }
+
+    /// The program that a revenue origin belongs to (rule D4).
+    pub(super) fn program_of_origin(&self, workspace: &str, origin: &str) -> Option<&str> {
+        let mut offers = self.offers(workspace);
+        let found = offers.find(|offer| offer.origins.iter().any(|other| other == origin));
+        found.map(|offer| offer.id.as_str())
+    }
+
+    fn offers(&self, workspace: &str) -> impl Iterator<Item = &Offer> {
+        self.programs.get(workspace).into_iter().flatten()
     }
 
     pub(super) fn key(&self, hash: &[u8; 32]) -> Option<&Key> {
@@ -206,6 +242,15 @@ impl Directory {
         Some(self.resolve(target, self.workspaces.get(target.workspace())?))
     }
 
+    /// A link of a workspace by its ID.
+    pub(super) fn link_of(&self, workspace: &str, id: &str) -> Option<Resolved<'_>> {
+        let target = self.links.get(self.places_of_links.get(&pair(workspace, id))?)?;
+        if target.workspace() != workspace || target.id() != id {
+            return None;
+        }
+        Some(self.resolve(target, self.workspaces.get(workspace)?))
+    }
+
     fn resolve<'d>(&'d self, target: &'d Target, place: &'d Place) -> Resolved<'d> {
         let settings = &place.settings;
         let partner = match target.partner() {
@@ -216,7 +261,7 @@ impl Directory {
                 .map(|partner| &**partner),
         };
         let only_program = || match self.programs.get(target.workspace()).map(Vec::as_slice) {
-            Some([only]) => only.as_str(),
+            Some([only]) => only.id.as_str(),
             _ => "",
         };
         let program = [target.program(), partner.map_or("", |p| p.program.as_str())];
@@ -291,11 +336,17 @@ impl Directory {
         }
     }
 
-    fn put_program(&mut self, workspace: &str, id: &str) {
+    fn put_program(&mut self, workspace: &str, id: &str, program: Program) {
         let programs = Arc::make_mut(&mut self.programs);
-        let ids = programs.entry(workspace.to_owned()).or_default();
-        if !ids.iter().any(|other| other == id) {
-            ids.push(id.to_owned());
+        let offers = programs.entry(workspace.to_owned()).or_default();
+        let offer = Offer {
+            id: id.to_owned(),
+            types: program.conversion_types,
+            origins: program.revenue_origins,
+        };
+        match offers.iter_mut().find(|other| other.id == id) {
+            Some(known) => *known = offer,
+            None => offers.push(offer),
         }
     }
 

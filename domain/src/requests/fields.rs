@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tributary_avro::{Metadata, TrackLine};
 
+use super::destination::{decode, parameters};
 use super::{ApiError, Code};
+use crate::mail;
+use crate::normalize::{MAX_AMOUNT, holds_address};
 
 /// Longest text of a field, in characters.
 pub(super) const TEXT_LIMIT: usize = 255;
@@ -27,6 +30,90 @@ impl Fields {
                 Code::BadRequest,
                 format!("the body is not valid JSON: {e}"),
             )),
+        }
+    }
+
+    /// The fields of a query: `amount.value=5` is `{"amount": {"value": "5"}}`, and what is blank is absent.
+    pub(super) fn of_query(query: &str) -> Result<Self, ApiError> {
+        let mut fields = Map::new();
+        for (name, value) in parameters(query) {
+            let (name, value) = (decode(name, true), decode(value, true));
+            if value.trim().is_empty() {
+                continue;
+            }
+            let twice = || ApiError::field(&name, "stands twice");
+            let (map, key) = match name.split_once('.') {
+                None => (&mut fields, &*name),
+                Some((outer, inner)) => match fields.entry(outer).or_insert_with(|| Map::new().into()) {
+                    Value::Object(map) => (map, inner),
+                    _ => return Err(twice()),
+                },
+            };
+            if map.insert(key.to_owned(), value.into_owned().into()).is_some() {
+                return Err(twice());
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// An object within the body.
+    pub(super) fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(Self(fields.clone()))),
+            Some(_) => Err(ApiError::field(name, "must be an object")),
+        }
+    }
+
+    /// The objects of a list; None if there is no list.
+    pub(super) fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, ApiError> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let list = value
+            .as_array()
+            .ok_or_else(|| ApiError::field(name, "must be a list"))?;
+        let object = |(i, item): (usize, &Value)| match item {
+            Value::Object(fields) => Ok(Self(fields.clone())),
+            _ => Err(ApiError::field(&format!("{name}[{i}]"), "must be an object")),
+        };
+        list.iter()
+            .enumerate()
+            .map(object)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// A text within the limit that facts may hold, without outer blanks; empty if it is absent or blank.
+    pub(super) fn plain(&self, name: &str, limit: usize) -> Result<&str, ApiError> {
+        let text = self.text(name, limit)?.unwrap_or_default().trim();
+        plain(name, text)?;
+        Ok(text)
+    }
+
+    /// The ID of a person, which may be an e-mail address as a whole; empty if it is absent or blank.
+    pub(super) fn person(&self, name: &str) -> Result<&str, ApiError> {
+        let text = self.text(name, TEXT_LIMIT)?.unwrap_or_default().trim();
+        if mail::normalize(text).is_none() {
+            plain(name, text)?;
+        }
+        Ok(text)
+    }
+
+    /// A decimal number, told as text or number, as text.
+    pub(super) fn decimal(&self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => {
+                within(name, text, TEXT_LIMIT)?;
+                Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+            }
+            // The shortest text of a number is what the caller wrote: amounts have fewer digits than it can tell apart.
+            Some(Value::Number(number)) => {
+                let text = number.to_string();
+                Ok(Some(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
+            }
+            Some(_) => Err(ApiError::field(name, "must be a decimal number, e.g. \"100.50\"")),
         }
     }
 
@@ -109,40 +196,47 @@ impl Fields {
         Ok(entries.iter().map(|(k, v)| (k.clone(), text(v))).collect())
     }
 
-    /// Lines of a sale: product, quantity, amount.
-    pub(super) fn lines(&self) -> Result<Vec<TrackLine>, ApiError> {
-        let Some(value) = self.get("lines") else {
-            return Ok(Vec::new());
-        };
-        let lines = value
-            .as_array()
-            .ok_or_else(|| ApiError::field("lines", "must be a list"))?;
-        let line = |(i, line): (usize, &Value)| match line {
-            Value::Object(fields) => Self(fields.clone())
-                .line()
-                .map_err(|e| ApiError::field(&format!("lines[{i}]"), e.message)),
-            _ => Err(ApiError::field(&format!("lines[{i}]"), "must be an object")),
+    /// Lines of a sale: product, quantity, and the amount as `amount` reads it.
+    pub(super) fn lines(
+        &self,
+        amount: impl Fn(&Self) -> Result<i64, ApiError>,
+    ) -> Result<Vec<TrackLine>, ApiError> {
+        let lines = self.objects("lines")?.unwrap_or_default();
+        let line = |(i, line): (usize, &Self)| {
+            line.line(&amount)
+                .map_err(|e| ApiError::field(&format!("lines[{i}]"), e.message))
         };
         lines.iter().enumerate().map(line).collect()
     }
 
-    fn line(&self) -> Result<TrackLine, ApiError> {
+    fn line(&self, amount: impl Fn(&Self) -> Result<i64, ApiError>) -> Result<TrackLine, ApiError> {
         let mut product = "";
         for name in ["productId", "product", "sku"] {
             if let Some(text) = self.text(name, TEXT_LIMIT)? {
+                plain(name, text)?;
                 product = text;
                 break;
             }
         }
-        let amount = self
-            .get("amount")
-            .and_then(Value::as_i64)
-            .ok_or_else(|| ApiError::field("amount", "must be a whole number of minor units"))?;
+        let quantity = self.integer("quantity", 0)?.unwrap_or(1);
+        if quantity > MAX_AMOUNT {
+            return Err(ApiError::field(
+                "quantity",
+                format_args!("must be at most {MAX_AMOUNT}"),
+            ));
+        }
         Ok(TrackLine {
             product: product.to_owned(),
-            quantity: self.integer("quantity", 0)?.unwrap_or(1),
-            amount,
+            amount: amount(self)?,
+            quantity,
         })
+    }
+
+    /// The amount of a line in minor units.
+    pub(super) fn minor_units(&self) -> Result<i64, ApiError> {
+        self.get("amount")
+            .and_then(Value::as_i64)
+            .ok_or_else(|| ApiError::field("amount", "must be a whole number of minor units"))
     }
 
     /// The time of an imported event, UTC milliseconds.
@@ -166,6 +260,14 @@ pub(super) fn timestamp(text: &str, at: i64) -> Result<i64, ApiError> {
         return Err(ApiError::field("timestamp", "lies before 1970"));
     }
     Ok(time)
+}
+
+/// Refuses what facts may not hold.
+fn plain(name: &str, text: &str) -> Result<(), ApiError> {
+    if holds_address(text) {
+        return Err(ApiError::field(name, "must hold no e-mail address (B1a)"));
+    }
+    Ok(())
 }
 
 /// Refuses a text of more than `limit` characters.

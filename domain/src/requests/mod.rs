@@ -11,15 +11,20 @@
 mod access;
 mod agent;
 mod click;
+mod conversion;
+mod decision;
 mod destination;
 mod directory;
 mod error;
 mod fields;
+mod money;
 mod new_click;
 mod redirect;
 mod signature;
 mod stripe;
 mod target;
+mod tenant;
+mod tenant_click;
 mod track;
 
 #[cfg(test)]
@@ -40,6 +45,8 @@ pub use signature::{SignatureError, TOLERANCE_SECONDS, sign, verify_signature};
 pub const API_BODY_LIMIT: usize = 64 * 1024;
 /// Largest body of a webhook.
 pub const WEBHOOK_BODY_LIMIT: usize = 1_000_000;
+/// Largest body of many decisions at once.
+pub const BULK_BODY_LIMIT: usize = 512 * 1024;
 
 /// A request, borrowed from whoever holds it.
 pub struct Request<'a> {
@@ -134,7 +141,7 @@ impl Response {
                 ("access-control-allow-methods", "GET, POST, OPTIONS".into()),
                 (
                     "access-control-allow-headers",
-                    "content-type, authorization".into(),
+                    "content-type, authorization, x-tenant-id".into(),
                 ),
                 ("access-control-max-age", "86400".into()),
             ],
@@ -154,6 +161,20 @@ pub enum Route<'a> {
     TrackLead,
     /// `POST /track/sale`.
     TrackSale,
+    /// `POST /tracking/click/v1`.
+    TenantClick,
+    /// `POST /tracking/conversion/v1`.
+    Conversion,
+    /// `GET /tracking/conversion/v1`.
+    ConversionPostback,
+    /// `POST /tracking/external-cid/v1`.
+    ExternalCid,
+    /// `PATCH /commissions/{id}`.
+    Decide(&'a str),
+    /// `PATCH /commissions/bulk`.
+    DecideMany,
+    /// `POST /commissions`.
+    CustomCommission,
     /// `POST /webhooks/stripe/{workspace}`.
     StripeWebhook(&'a str),
     /// A browser asks whether it may call.
@@ -161,10 +182,11 @@ pub enum Route<'a> {
 }
 
 // First segments that are routes, of this server or of the dashboard behind the same host: no link keys.
-pub(crate) const RESERVED: [&str; 11] = [
+pub(crate) const RESERVED: [&str; 12] = [
     "track",
     "tracking",
     "tracking.js",
+    "commissions",
     "webhooks",
     "analytics",
     "healthz",
@@ -181,20 +203,39 @@ impl<'a> Route<'a> {
         let post = |route| match method {
             "POST" => Ok(route),
             "OPTIONS" => Ok(Route::Preflight),
-            _ => Err(ApiError::new(Code::BadRequest, format!("{path} takes POST only")).with_status(405)),
+            _ => {
+                let methods = match route {
+                    Route::Conversion => "POST and GET",
+                    _ => "POST",
+                };
+                let message = format!("{path} takes {methods} only");
+                Err(ApiError::new(Code::BadRequest, message).with_status(405))
+            }
         };
         match path {
             "/track/click" => return post(Route::TrackClick),
             "/track/lead" => return post(Route::TrackLead),
             "/track/sale" => return post(Route::TrackSale),
+            "/tracking/click/v1" => return post(Route::TenantClick),
+            "/tracking/conversion/v1" if method == "GET" => return Ok(Route::ConversionPostback),
+            "/tracking/conversion/v1" => return post(Route::Conversion),
+            "/tracking/external-cid/v1" => return post(Route::ExternalCid),
+            "/commissions" if method == "POST" => return Ok(Route::CustomCommission),
+            "/commissions/bulk" if method == "PATCH" => return Ok(Route::DecideMany),
             _ => {}
+        }
+        if method == "PATCH"
+            && let Some(id) = path.strip_prefix("/commissions/")
+            && !id.is_empty()
+        {
+            return Ok(Route::Decide(id));
         }
         if let Some(workspace) = path.strip_prefix("/webhooks/stripe/") {
             return post(Route::StripeWebhook(workspace.trim_end_matches('/')));
         }
         let key = path.strip_prefix('/').unwrap_or(path);
         let first = key.split('/').next().unwrap_or_default();
-        if matches!(first, "track" | "tracking") {
+        if matches!(first, "track" | "tracking" | "commissions") {
             return Err(
                 ApiError::new(Code::InternalServerError, format!("{path} is not offered")).with_status(501),
             );
@@ -214,8 +255,16 @@ impl<'a> Route<'a> {
     pub fn body_limit(self) -> usize {
         match self {
             Route::StripeWebhook(_) => WEBHOOK_BODY_LIMIT,
-            Route::TrackClick | Route::TrackLead | Route::TrackSale => API_BODY_LIMIT,
-            Route::Redirect(_) | Route::Preflight => 0,
+            Route::DecideMany => BULK_BODY_LIMIT,
+            Route::TrackClick
+            | Route::TrackLead
+            | Route::TrackSale
+            | Route::TenantClick
+            | Route::Conversion
+            | Route::ExternalCid
+            | Route::Decide(_)
+            | Route::CustomCommission => API_BODY_LIMIT,
+            Route::Redirect(_) | Route::ConversionPostback | Route::Preflight => 0,
         }
     }
 }
@@ -236,6 +285,13 @@ pub fn handle<'r>(
         Route::TrackClick => click::track(request, directory, call),
         Route::TrackLead => track::lead(request, directory, call),
         Route::TrackSale => track::sale(request, directory, call),
+        Route::TenantClick => tenant_click::track(request, directory, call),
+        Route::Conversion => conversion::convert(request, directory, call),
+        Route::ConversionPostback => conversion::postback(request, directory, call),
+        Route::ExternalCid => conversion::identify(request, directory, call),
+        Route::Decide(id) => decision::one(id, request, directory, call),
+        Route::DecideMany => decision::many(request, directory, call),
+        Route::CustomCommission => decision::custom(request, directory, call),
         Route::StripeWebhook(workspace) => stripe::relay(workspace, request, directory, call),
         Route::Preflight => Ok(Accepted {
             record: None,

@@ -81,7 +81,7 @@ pub(super) fn sale(
         payment_processor: or("paymentProcessor", "custom")?,
         invoice_id: or("invoiceId", "")?,
         lead_event_name: or("leadEventName", "")?,
-        lines: fields.lines()?,
+        lines: fields.lines(Fields::minor_units)?,
         metadata: fields.metadata()?,
         ..common(&fields, key, call)?
     };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use tributary_avro::Config;
 
+use super::conversions;
 use super::rates::is_currency;
 use super::{Condition, DayRates, ProgramFile, Reward, RewardEvent};
 
@@ -162,6 +163,9 @@ impl Checker {
                 });
                 self.rewards("programs", i, &group.rewards);
             }
+        }
+        for (i, problem) in conversions::problems(&file.programs) {
+            self.expect(false, "programs", i, || problem);
         }
         self.unique("partners", file.partners.iter().map(|p| p.id.as_str()));
         for (i, partner) in file.partners.iter().enumerate() {
@@ -347,7 +351,7 @@ fn is_reserved(key: &str) -> bool {
     crate::requests::RESERVED.contains(&key.split('/').next().unwrap_or_default())
 }
 
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
     (1..=64).contains(&id.len()) && id.bytes().all(ok)
 }
@@ -462,6 +466,10 @@ coupons:
         let documents = serde_json::to_value(&file).unwrap();
         let mut names = BTreeSet::new();
         fields(&documents, &mut names);
+        // These are left out of documents where they are empty.
+        for name in ["conversion_types", "as", "revenue_origins"] {
+            assert!(names.contains(name), "{name} is not in the example");
+        }
         // Set by Tributary, or by its place in the file.
         for name in names
             .iter()

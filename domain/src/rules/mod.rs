@@ -2,6 +2,7 @@
 
 mod book;
 mod conditions;
+mod conversions;
 mod documents;
 mod file;
 mod rates;
@@ -12,6 +13,7 @@ pub use book::{Asks, InvalidRule, Rules};
 pub use conditions::{Attribute, Condition, Operand, Operator, Total, Value};
 pub use documents::*;
 pub use file::{Problem, parse};
+pub(crate) use rates::is_currency;
 pub use rates::{Converted, DayRates, GOOD_FOR, decimals};
 pub use rewards::*;
 pub use versions::{Version, Versions};

@@ -159,7 +159,7 @@ fn rate(pairs: &BTreeMap<(String, String), Stated>, from: &str, to: &str) -> Opt
 }
 
 /// Three lower-case letters (ISO 4217).
-pub(super) fn is_currency(currency: &str) -> bool {
+pub(crate) fn is_currency(currency: &str) -> bool {
     currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_lowercase())
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod commands;
 mod configs;
 mod identities;
 mod known_answers;

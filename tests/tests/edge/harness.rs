@@ -203,6 +203,12 @@ async fn declare(bootstrap: &str, prefix: &str) -> Result<()> {
             json!({"key": "ada", "url": "https://acme.example/?a=b"}),
         ),
         ("link", "broken", json!({"no": "link"})),
+        (
+            "program",
+            "main",
+            json!({"id": "main", "revenue_origins": ["shop"],
+                "conversion_types": [{"code": "couponredeem", "as": "redemption"}]}),
+        ),
     ];
     for (kind, id, document) in documents {
         let config = Config {

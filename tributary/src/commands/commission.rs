@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
-use tributary_avro::{AssignmentFact, Body, CommandFact, CustomerRef, Fact, Topic};
+use tributary_avro::{AssignmentFact, Body, CommandFact, CustomerRef, Fact, Topic, TrackCommand};
 use tributary_domain::fact::Origin;
 use tributary_domain::mail::MailKey;
+use tributary_domain::normalize;
 use tributary_domain::tenant::Tenant;
 
 use super::ledger::client;
@@ -142,28 +143,23 @@ async fn about(
         );
     }
     let command = |owed: Owed| {
-        let (names, object) = named(&owed.about);
-        let is_pay = decision == Decision::Pay;
-        CommandFact {
+        let (names, object) = normalize::named_by_key(&owed.about);
+        fact(&TrackCommand {
             command: decision.word().to_owned(),
             names,
             object,
             partner_id: owed.partner_id,
-            amount: if is_pay {
-                told.amount.unwrap_or(owed.owed)
-            } else {
-                0
-            },
-            currency: if is_pay { owed.currency } else { String::new() },
+            amount: told.amount.unwrap_or(owed.owed),
+            currency: owed.currency,
             payout_id: told.payout.clone(),
             reason: told.reason.clone(),
-        }
+        })
     };
     let commands: Vec<CommandFact> = found
         .into_iter()
+        .filter(|owed| decision != Decision::Pay || owed.owed > 0 || told.amount.is_some())
         .map(command)
-        .filter(|c| decision != Decision::Pay || c.amount > 0 || told.amount.is_some())
-        .collect();
+        .collect::<Result<_>>()?;
     if commands.is_empty() {
         output::note(&format!(
             "nothing is owed for {:?}: it was paid, taken back, or is withheld (`release` it first)",
@@ -171,15 +167,6 @@ async fn about(
         ));
     }
     Ok(commands)
-}
-
-/// How a command names an object: a payment by its ID, anything else by its key.
-fn named(object: &str) -> (String, String) {
-    match object.split_once(':') {
-        Some(("in" | "cs" | "pi" | "ch" | "sale", id)) => (id.to_owned(), String::new()),
-        Some((_, id)) => (id.to_owned(), object.to_owned()),
-        None => (object.to_owned(), String::new()),
-    }
 }
 
 /// Rule F7: custom commissions, negative ones too, need a reason.
@@ -194,16 +181,21 @@ fn custom(told: &Told) -> Result<CommandFact> {
     if told.reason.trim().is_empty() {
         bail!("{}: a custom commission needs a reason (F7)", told.id);
     }
-    Ok(CommandFact {
+    fact(&TrackCommand {
         command: Decision::Custom.word().to_owned(),
         names: told.id.clone(),
-        object: format!("custom:{}", told.id),
+        object: String::new(),
         partner_id: told.partner.clone(),
         amount,
-        currency: told.currency.to_lowercase(),
+        currency: told.currency.clone(),
         payout_id: String::new(),
         reason: told.reason.clone(),
     })
+}
+
+/// The same fact that the API makes of the same decision.
+fn fact(told: &TrackCommand) -> Result<CommandFact> {
+    normalize::command(told).with_context(|| told.names.clone())
 }
 
 /// The decisions of a file: `id,partner,amount,currency,payout,reason`, any of the last five may be left out.

@@ -118,3 +118,26 @@ fn keys_end_with_their_workspace() {
     assert_eq!(sent.to(&directory).unwrap_err().status, 401);
     assert!(!directory.has_workspace("acme"));
 }
+
+#[test]
+fn types_and_origins_change_and_go_with_their_program() {
+    let mut directory = directory();
+    let origin = |directory: &Directory| directory.program_of_origin("acme", "app").map(str::to_owned);
+    let demo = |directory: &Directory, code| directory.conversion_type("acme", code).is_some();
+    assert_eq!((origin(&directory), demo(&directory, "Demo")), (None, true));
+    let program = |id: &str, document| config("acme", "program", id, 2, document);
+    let second = json!({"id": "second", "revenue_origins": ["app"],
+        "conversion_types": [{"code": "trial", "as": "lead"}]});
+    directory.apply(&program("second", second)).unwrap();
+    directory.apply(&program("main", json!({"id": "main"}))).unwrap();
+    assert_eq!(origin(&directory).as_deref(), Some("second"));
+    assert!(demo(&directory, "TRIAL") && !demo(&directory, "demo"));
+    assert!(directory.conversion_type("other", "trial").is_none());
+    directory.remove("acme", "program", "second");
+    assert_eq!((origin(&directory), demo(&directory, "trial")), (None, false));
+    assert!(
+        directory
+            .apply(&program("main", json!({"id": "main", "no": 1})))
+            .is_err()
+    );
+}

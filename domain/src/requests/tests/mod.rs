@@ -1,8 +1,11 @@
 //! Requests through `handle`, as the edge and `simulate` send them.
 
+mod conversion;
+mod decision;
 mod directory;
 mod redirect;
 mod stripe;
+mod tenant;
 mod track;
 
 use std::net::IpAddr;
@@ -41,7 +44,11 @@ fn program() -> ProgramFile {
             {"name": "test", "sha256": hash("sk_test"), "mode": "test"},
             {"name": "browser", "sha256": hash("pk_live"), "kind": "publishable"},
         ]},
-        "programs": [{"id": "main"}],
+        "programs": [{"id": "main", "revenue_origins": ["shop"], "conversion_types": [
+            {"code": "couponredeem", "name": "Coupon redeemed", "as": "redemption"},
+            {"code": "demo", "as": "lead"},
+            {"code": "upsell", "name": "Upsell", "as": "sale"},
+        ]}],
         "partners": [{"id": "p_ada", "name": "Ada \"A\"", "group": "gold"}],
         "links": [
             {"id": "l_1", "key": "ada", "url": "https://acme.example/?utm_source=ada#top", "partner": "p_ada"},
@@ -162,7 +169,16 @@ fn paths_that_are_not_offered() {
         ("PUT", "/track/sale", 405),
         ("GET", "/webhooks/stripe/acme", 405),
         ("POST", "/track/open", 501),
-        ("POST", "/tracking/click/v1", 501),
+        ("POST", "/tracking/action/v1", 501),
+        ("PUT", "/tracking/conversion/v1", 405),
+        ("HEAD", "/tracking/conversion/v1", 405),
+        ("GET", "/tracking/external-cid/v1", 405),
+        ("GET", "/commissions", 501),
+        ("GET", "/commissions/in_1", 501),
+        ("PUT", "/commissions/in_1", 501),
+        ("PATCH", "/commissions", 501),
+        ("PATCH", "/commissions/", 501),
+        ("POST", "/commissions/bulk", 501),
         ("GET", "/webhooks", 404),
         ("GET", "/analytics/script.js", 404),
         ("GET", "/", 404),

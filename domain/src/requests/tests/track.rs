@@ -322,7 +322,7 @@ fn bodies_that_cannot_be_read() {
     }
 }
 
-fn refuse(path: &str, cases: &[(Option<&str>, Value, u16, &str)]) {
+pub(super) fn refuse(path: &str, cases: &[(Option<&str>, Value, u16, &str)]) {
     for (key, told, status, message) in cases {
         let result = Sent::post(path, *key, told).to(&directory());
         let error = result
