@@ -134,7 +134,7 @@ pub struct TrackCommand {
     /// ISO 4217, lower case.
     #[serde(default)]
     pub currency: String,
-    /// Payout that paid it.
+    /// Payout that paid it; of a refund its own ID.
     #[serde(default)]
     pub payout_id: String,
     /// Why.

@@ -119,7 +119,7 @@ const CALLS: &str = r#"
 {"at":"2026-09-01T08:00:00Z","method":"POST","path":"/tracking/external-cid/v1","body":{"cid":"Click00000000001","externalCid":"carol@x.test","revenueOriginId":"shop"}}
 {"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/order-1","body":{"status":"paid","partnerId":"ada","amount":100,"currency":"usd","payoutId":"po_1"}}
 {"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/lead:ext:carol%2Fsign%20up","body":{"status":"rejected","reason":"fraud"}}
-{"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/bulk","body":{"commissions":[{"id":"order-1","status":"approved"},{"id":"order-2","status":"refunded","amount":5,"currency":"usd"}]}}
+{"at":"2026-09-01T08:00:00Z","method":"PATCH","path":"/commissions/bulk","body":{"commissions":[{"id":"order-1","status":"approved"},{"id":"order-2","status":"refunded","amount":5,"refundId":"back_1"}]}}
 {"at":"2026-09-01T08:00:00Z","method":"POST","path":"/commissions","body":{"partnerId":"ada","amount":-500,"reason":"fee","id":"fee-1"}}
 "#;
 

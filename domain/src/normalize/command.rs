@@ -84,8 +84,11 @@ pub fn command(told: &TrackCommand) -> Result<CommandFact, Rejection> {
                 ));
             }
             if told.amount > 0 {
-                (fact.amount, fact.currency) = money(told)?;
+                // A refund that is told twice is one; two without a name could not be told apart.
+                required("commands.payout_id", &told.payout_id)?;
+                fact.amount = amount("commands.amount", told.amount)?;
             }
+            fact.payout_id.clone_from(&told.payout_id);
         }
         other => {
             return Err(Rejection::new(

@@ -135,7 +135,12 @@ fn decision(id: &str, fields: &Fields) -> Result<TrackCommand, ApiError> {
             "" => String::new(),
             told => money::currency("currency", told)?,
         },
-        payout_id: fields.plain("payoutId", TEXT_LIMIT)?.to_owned(),
+        payout_id: match command {
+            // Told twice it is one, which a refund of all that is left is by itself.
+            "refund" => fields.plain("refundId", TEXT_LIMIT)?,
+            _ => fields.plain("payoutId", TEXT_LIMIT)?,
+        }
+        .to_owned(),
         reason: fields.plain("reason", NAME_LIMIT)?.to_owned(),
     };
     check(&told)?;
@@ -153,13 +158,13 @@ fn check(told: &TrackCommand) -> Result<(), ApiError> {
             matches!(kind, "pay" | "refund"),
             kind == "pay",
         ),
+        ("currency", has(&told.currency), kind == "pay", kind == "pay"),
         (
-            "currency",
-            has(&told.currency),
+            if kind == "refund" { "refundId" } else { "payoutId" },
+            has(&told.payout_id),
             matches!(kind, "pay" | "refund"),
             kind == "pay" || told.amount != 0,
         ),
-        ("payoutId", has(&told.payout_id), kind == "pay", kind == "pay"),
         (
             "partnerId",
             has(&told.partner_id),
@@ -172,7 +177,7 @@ fn check(told: &TrackCommand) -> Result<(), ApiError> {
             return Err(ApiError::field(name, rule(name)));
         }
         if needs && !is_told {
-            return Err(ApiError::field(name, "is required with this status (F6)"));
+            return Err(ApiError::field(name, "is required with this status (F6, G7)"));
         }
     }
     if kind == "refund" && has(&told.object) {
@@ -188,6 +193,7 @@ fn rule(name: &str) -> &'static str {
     match name {
         "partnerId" => "a refund is of the sale, whoever earned by it: leave it out (G7)",
         "payoutId" => "is for status paid",
+        "currency" => "is for status paid; a refund is in the currency of its sale (G7)",
         _ => "is for the statuses paid and refunded",
     }
 }

@@ -82,7 +82,14 @@ fn each_decision_is_a_fact() {
         (custom.object.as_str(), custom.payout_id.as_str()),
         ("custom:in_1", "")
     );
-    assert_eq!((refund.amount, refund.partner_id.as_str()), (900, ""));
+    assert_eq!(
+        (
+            refund.amount,
+            refund.partner_id.as_str(),
+            refund.payout_id.as_str()
+        ),
+        (900, "", "po_1")
+    );
     let rest = TrackCommand {
         amount: 0,
         currency: String::new(),
@@ -142,7 +149,7 @@ fn a_sale_brings_decisions_about_itself() {
 #[test]
 fn decisions_that_state_nothing_are_refused() {
     type Change = fn(&mut Track);
-    let table: [(&str, Change, &str); 17] = [
+    let table: [(&str, Change, &str); 18] = [
         (
             "approve",
             |t| t.trust = "browser".into(),
@@ -222,6 +229,11 @@ fn decisions_that_state_nothing_are_refused() {
             "refund",
             |t| t.commands[0].amount = -1,
             "negative_amount: track.commands.amount",
+        ),
+        (
+            "refund",
+            |t| t.commands[0].payout_id.clear(),
+            "missing_field: track.commands.payout_id",
         ),
         ("forgive", |_| {}, "unknown_kind: track.commands.command"),
     ];

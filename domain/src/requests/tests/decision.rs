@@ -95,10 +95,10 @@ fn one_decision() {
         ),
         (
             "/commissions/ch_1",
-            json!({"status": "refunded", "amount": 5, "currency": "jpy"}),
+            json!({"status": "refunded", "amount": 5, "refundId": "back_1"}),
             TrackCommand {
                 amount: 5,
-                currency: "jpy".into(),
+                payout_id: "back_1".into(),
                 ..command("refund", "ch_1")
             },
             json!([{"id": "ch_1", "status": "refunded"}]),
@@ -360,7 +360,14 @@ fn bad_decisions() {
             "/commissions/in_1",
             json!({"status": "refunded", "amount": 5}),
             422,
-            "currency: is required",
+            "refundId: is required",
+        ),
+        (
+            SECRET,
+            "/commissions/in_1",
+            json!({"status": "refunded", "amount": 5, "refundId": "back_1", "currency": "usd"}),
+            422,
+            "currency: is for status paid",
         ),
         (
             SECRET,
