@@ -1,7 +1,8 @@
-//! `engine`: what one more fact costs in a case of few and of many facts, without any server.
+//! `engine`: what one more fact costs in a case of few and of many facts, what an address that thousands share costs,
+//! and how many bytes customers and payments take, without any server.
 //!
-//! Both runs end with as many facts in the store; what differs is how many of them are one customer's. Each sample
-//! adds one payment and settles what it touched.
+//! The runs of a comparison end with as many facts in the store; what differs is how many of them are one customer's,
+//! or one address's. Each sample adds one payment and settles what it touched.
 
 use std::time::Instant;
 
@@ -13,12 +14,16 @@ use tributary_domain::fact::Origin;
 use tributary_domain::mail::MailKey;
 use tributary_domain::normalize::{self, Outcome};
 use tributary_domain::rules;
-use tributary_domain::store::MemoryStore;
+use tributary_domain::store::{MemoryStore, Store as _};
 use tributary_domain::tenant::Tenant;
 
 use crate::figures::{decimal, figure, median, ratio};
 
 const BASE: i64 = 1_760_000_000_000;
+/// Runs of each kind, by turns.
+const TURNS: usize = 5;
+/// A click, a lead and two payments.
+const MAILBOX_FACTS: usize = 4;
 const PROGRAM: &str = "
 workspace: {id: bench, domains: [go.bench.test]}
 programs:
@@ -47,6 +52,9 @@ pub struct Options {
     /// Payments added, each one sample.
     #[arg(long, default_value_t = 300)]
     samples: usize,
+    /// Customers who share one address.
+    #[arg(long, default_value_t = 5_000)]
+    mailbox: usize,
 }
 
 /// Runs the benchmark.
@@ -71,7 +79,95 @@ pub fn run(options: &Options) -> Result<bool> {
             ratio(&format!("engine.{size}_over_small"), *median, *small);
         }
     }
+    mailbox(options.mailbox)?;
+    bytes()?;
     Ok(true)
+}
+
+/// Customers with an address each, and as many who share one, by turns.
+fn mailbox(customers: usize) -> Result<()> {
+    let (mut own, mut shared) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        own.push(with_addresses(customers, |customer| {
+            format!("hash{customer:028}")
+        })?);
+        shared.push(with_addresses(customers, |_| "hash".into())?);
+    }
+    for nanos in [&mut own, &mut shared] {
+        nanos.sort_by(f64::total_cmp);
+    }
+    let facts = (customers * MAILBOX_FACTS) as f64;
+    decimal("engine.own_addresses", median(&own) / facts, 0, "ns/fact");
+    decimal("engine.one_address", median(&shared) / facts, 0, "ns/fact");
+    ratio("engine.one_address_over_own", median(&shared), median(&own));
+    Ok(())
+}
+
+/// Nanoseconds for all facts of so many customers, settled a hundred facts at a time.
+fn with_addresses(customers: usize, address: impl Fn(usize) -> String) -> Result<f64> {
+    let mut store = MemoryStore::default();
+    let mut engine = Engine::open(&store)?;
+    for fact in program()? {
+        engine.apply(&mut store, fact)?;
+    }
+    let mut facts = Vec::with_capacity(customers * MAILBOX_FACTS);
+    // Everybody comes before anybody pays: each payment meets the address as it ended.
+    for number in 0..MAILBOX_FACTS {
+        for customer in 0..customers {
+            let mut fact = fact_of(customer, number);
+            match &mut fact.body {
+                Body::Lead(lead) => lead.customer.mail = address(customer),
+                Body::Sale(sale) => sale.customer.mail = address(customer),
+                _ => {}
+            }
+            facts.push(fact);
+        }
+    }
+    let mut rows = 0;
+    let begin = Instant::now();
+    for (index, fact) in facts.into_iter().enumerate() {
+        engine.apply(&mut store, fact)?;
+        if index % 100 == 99 {
+            rows += engine.settle(&mut store, 1_000)?.rows.len();
+        }
+    }
+    loop {
+        let settled = engine.settle(&mut store, 1_000)?;
+        rows += settled.rows.len();
+        if !settled.more {
+            break;
+        }
+    }
+    let nanos = begin.elapsed().as_nanos() as f64;
+    ensure!(rows >= customers * (MAILBOX_FACTS - 1), "{rows} rows");
+    Ok(nanos)
+}
+
+/// Bytes in the store for one more customer with a click and a lead, and for one more payment.
+fn bytes() -> Result<()> {
+    let (few, many) = (1_000, 2_000);
+    let customers = stored(many, 2)?.saturating_sub(stored(few, 2)?) / (many - few);
+    let payments = stored(few, 12)?.saturating_sub(stored(few, 2)?) / (few * 10);
+    figure("engine.bytes_of_a_customer", customers, "bytes");
+    figure("engine.bytes_of_a_payment", payments, "bytes");
+    Ok(())
+}
+
+/// Bytes of all keys and values once so many customers told so many facts each.
+fn stored(customers: usize, facts: usize) -> Result<usize> {
+    let mut store = MemoryStore::default();
+    let mut engine = Engine::open(&store)?;
+    for fact in program()? {
+        engine.apply(&mut store, fact)?;
+    }
+    for customer in 0..customers {
+        for number in 0..facts {
+            engine.apply(&mut store, fact_of(customer, number))?;
+        }
+    }
+    while engine.settle(&mut store, 1_000)?.more {}
+    let all = store.scan(&[], &[], usize::MAX)?;
+    Ok(all.iter().map(|(key, value)| key.len() + value.len()).sum())
 }
 
 /// Nanoseconds for each of `samples` payments that come to cases of `size` facts.
@@ -180,8 +276,11 @@ mod tests {
         let options = Options {
             sizes: vec![5, 20],
             samples: 7,
+            mailbox: 30,
         };
         assert_eq!(one_more(5, &options).unwrap().len(), 7);
         assert_eq!(one_more(20, &options).unwrap().len(), 7);
+        mailbox(options.mailbox).unwrap();
+        assert!(stored(20, 2).unwrap() > stored(10, 2).unwrap());
     }
 }

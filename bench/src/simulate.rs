@@ -21,6 +21,9 @@ pub struct Options {
     /// How often it is told.
     #[arg(long, default_value_t = 1_500)]
     copies: usize,
+    /// Webhooks are filled up to so many bytes, with fields that nobody reads: Stripe's have more than the story's.
+    #[arg(long, default_value_t = 3_000)]
+    webhook_bytes: usize,
 }
 
 /// Beginnings of IDs that differ from copy to copy. Products, promotion codes and coupons are the shop's own.
@@ -39,10 +42,13 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut lines: Vec<Line> = Vec::new();
     for copy in 0..options.copies {
         for line in story.lines() {
-            lines.push(serde_json::from_str(&renamed(line, copy))?);
+            let mut line: Line = serde_json::from_str(&renamed(line, copy))?;
+            fill(&mut line, options.webhook_bytes);
+            lines.push(line);
         }
     }
     let bytes: usize = lines.iter().map(|line| line.bytes().len()).sum();
+    let webhooks = lines.iter().filter(|line| is_webhook(line)).count();
     let mut simulation = Simulation::new(&program, MailKey::new("bench"), 0)?;
     let begin = Instant::now();
     for line in &lines {
@@ -57,6 +63,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let expected = once.ledger()?.len() * options.copies;
     figure("simulate.requests", lines.len(), "requests");
     figure("simulate.mean_body", bytes / lines.len().max(1), "bytes");
+    figure("simulate.webhooks", webhooks, "requests");
     decimal("simulate.rate", lines.len() as f64 / seconds, 0, "requests/s");
     decimal(
         "simulate.cpu",
@@ -68,6 +75,37 @@ pub fn run(options: &Options) -> Result<bool> {
     ensure!(entries == expected, "{entries} entries, {expected} expected");
     figure("simulate.check", "ok", "-");
     Ok(true)
+}
+
+fn is_webhook(line: &Line) -> bool {
+    line.path.starts_with("/webhooks/")
+}
+
+/// Adds fields as Stripe's objects have them, of every kind of value, until the body is as long as it should be.
+fn fill(line: &mut Line, bytes: usize) {
+    let mut length = line.bytes().len();
+    if !is_webhook(line) {
+        return;
+    }
+    let Some(object) = line
+        .body
+        .pointer_mut("/data/object")
+        .and_then(|o| o.as_object_mut())
+    else {
+        return;
+    };
+    for number in 0.. {
+        if length >= bytes {
+            return;
+        }
+        let value = serde_json::json!({
+            "object": "extra", "livemode": true, "amount": number * 137, "description": null,
+            "url": "https://api.stripe.test/v1/extras?limit=10", "data": [1, 2, 3], "type": "some_words_here",
+        });
+        let name = format!("extra_{number}");
+        length += name.len() + value.to_string().len() + 4;
+        object.insert(name, value);
+    }
 }
 
 /// The line with the IDs, addresses and clicks of another customer.

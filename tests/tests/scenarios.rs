@@ -19,6 +19,8 @@ use tributary_tests::traffic::{Sent, Traffic};
 
 /// The key whose hash stands in each scenario's program file.
 const KEY: &str = "dub_acme_demo_key";
+/// The same for the key of its site's pages.
+const PUBLIC_KEY: &str = "dub_acme_public_key";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Keys, short domains and click IDs belong to one workspace each, so that every scenario gets its own.
@@ -35,13 +37,19 @@ fn traffic() -> Result<Traffic> {
         let yaml = yaml
             .replace("id: acme\n", &format!("id: {name}\n"))
             .replace("go.acme.test", &domain)
-            .replace(&hash(KEY), &hash(&key));
+            .replace(&hash(KEY), &hash(&key))
+            .replace(&hash(PUBLIC_KEY), &hash(&format!("{key}_public")));
         for line in story::block(&text, "jsonl").unwrap_or_default().lines() {
             let line = line
                 .replace("/webhooks/stripe/acme", &format!("/webhooks/stripe/{name}"))
                 .replace("go.acme.test", &domain)
                 .replace("Click000000", &format!("Click{index:06}"));
             let mut line: Line = serde_json::from_str(&line)?;
+            let told = line.headers.get("authorization").map(String::as_str);
+            let key = match told {
+                Some(told) if told.ends_with(PUBLIC_KEY) => format!("{key}_public"),
+                _ => key.clone(),
+            };
             line.headers
                 .insert("authorization".to_owned(), format!("Bearer {key}"));
             lines.push((index, line));

@@ -176,6 +176,10 @@ fn would_change(entry: &Found) -> &'static str {
             "the code as a coupon of a partner (`tributary apply`): sales before are found, too"
         }
         "coupons_off" => "`coupons: true` in the workspace (C7)",
+        "disconnected" => "the Stripe account, connected again",
+        "other_program" => {
+            "another revenue origin, or none, with the conversion: what was touched is of another program (D4)"
+        }
         _ if entry.attributed_by == "assignment" => "another `tributary assign` from before it",
         _ => {
             "an earlier or later touch that the model prefers, other rules (`tributary reattribute`), or `tributary assign`"
