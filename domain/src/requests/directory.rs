@@ -195,6 +195,19 @@ impl Directory {
         self.workspaces.get(workspace).map(|place| &place.settings)
     }
 
+    /// The workspace to which a platform gives the events of a connected account, if both agree: the platform names the
+    /// workspace, and the workspace the account.
+    pub(super) fn workspace_of_account(&self, platform: &str, account: &str) -> Option<&str> {
+        let platform = self.settings(platform)?;
+        let other = platform.connected_workspaces.get(account)?;
+        let agrees = self
+            .settings(other)?
+            .stripe_accounts
+            .iter()
+            .any(|own| own == account);
+        agrees.then_some(other.as_str())
+    }
+
     /// Whether short links lie on the host.
     pub(super) fn has_links_on(&self, host: &str) -> bool {
         self.owners.contains_key(&*host_key(host))

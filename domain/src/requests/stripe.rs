@@ -37,7 +37,11 @@ pub(super) fn relay(
         ));
     }
     check(workspace, request, call).map_err(|e| ApiError::new(Code::BadRequest, e.to_string()))?;
-    let record = event(workspace, request.body, call.at)?;
+    let mut record = event(workspace, request.body, call.at)?;
+    // A platform has one endpoint for all accounts that are connected to it.
+    if let Some(other) = directory.workspace_of_account(workspace, &record.account) {
+        other.clone_into(&mut record.workspace);
+    }
     Ok(Accepted {
         record: Some(Record::StripeEvent(record)),
         response: Response::json(200, r#"{"received":true}"#.to_owned()),

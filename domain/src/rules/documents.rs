@@ -1,6 +1,8 @@
 //! The documents of program.yaml: their shape and defaults. The same JSON stands in `config` and in
 //! rule facts. Unknown fields are errors.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{DayRates, Reward};
@@ -52,6 +54,10 @@ pub struct Workspace {
     /// Connected Stripe accounts whose events this workspace takes; empty: every account on its endpoint.
     #[serde(default)]
     pub stripe_accounts: Vec<String>,
+    /// A platform's connected Stripe accounts, each with the workspace whose events its are: they come to the platform's
+    /// one endpoint. That workspace must name the account among its `stripe_accounts`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub connected_workspaces: BTreeMap<String, String>,
     /// Coupon attribution as a whole (rule C7).
     #[serde(default = "yes")]
     pub coupons: bool,

@@ -131,6 +131,11 @@ impl Checker {
         self.expect(time(workspace.from.as_ref()).is_ok(), w, 0, || {
             "from: not RFC 3339".into()
         });
+        for (account, other) in &workspace.connected_workspaces {
+            self.expect(is_id(other), w, 0, || {
+                format!("connected_workspaces: {account}: {other:?} is not 1 to 64 characters a-z 0-9 _ -")
+            });
+        }
         for key in &workspace.api_keys {
             let ok = key.sha256.len() == 64 && key.sha256.bytes().all(|b| b.is_ascii_hexdigit());
             self.expect(ok, w, 0, || {

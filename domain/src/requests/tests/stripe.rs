@@ -1,5 +1,7 @@
 //! Webhooks.
 
+use tributary_avro::Config;
+
 use super::*;
 
 const EVENT: &str = "{\n  \"id\": \"evt_1\", \"object\": \"event\", \"type\": \"invoice.paid\", \"created\": 1760000000,\n  \"livemode\": false, \"api_version\": \"2025-03-31.basil\", \"data\": {\"object\": {\"é\": 1.50}}\n}\n";
@@ -130,4 +132,42 @@ fn signatures_are_checked_with_the_workspaces_secrets() {
         assert_eq!(error.status, 400);
         assert!(error.message.contains(message), "{error}");
     }
+}
+
+#[test]
+fn a_platforms_event_goes_to_the_workspace_of_its_account_if_both_agree() {
+    let declared = |id: &str, more: Value| {
+        let mut document = json!({"id": id});
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        Config {
+            workspace: id.into(),
+            kind: "workspace".into(),
+            id: id.into(),
+            document: document.to_string(),
+            ..Config::default()
+        }
+    };
+    let mut directory = directory();
+    let connected = json!({"acct_1": "shop", "acct_2": "shop", "acct_3": "nowhere"});
+    for config in [
+        declared("acme", json!({"connected_workspaces": connected})),
+        declared("shop", json!({"stripe_accounts": ["acct_1", "acct_9"]})),
+    ] {
+        directory.apply(&config).unwrap();
+    }
+    for (account, workspace) in [
+        ("acct_1", "shop"),
+        ("acct_2", "acme"),
+        ("acct_3", "acme"),
+        ("acct_9", "acme"),
+    ] {
+        let told = format!(r#"{{"id":"evt_1","type":"invoice.paid","created":1,"account":"{account}"}}"#);
+        let accepted = sent(told).to(&directory).unwrap();
+        assert_eq!(event(&accepted).workspace, workspace, "{account}");
+    }
+    let own = sent(EVENT).to(&directory).unwrap();
+    assert_eq!(event(&own).workspace, "acme");
 }
