@@ -21,6 +21,21 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The same, of an object of a connected Stripe account; empty: of the workspace's own.
+    pub fn fact_of_account(&self, body: Body, account: &str) -> Fact {
+        let mut fact = self.fact(body);
+        if !account.is_empty() {
+            // One object may come by two endpoints, of which one tells the account.
+            let hash = Sha256::new()
+                .chain_update(&fact.id)
+                .chain_update(account)
+                .finalize();
+            fact.id = hex::encode(hash.get(..16).unwrap_or_default());
+            account.clone_into(&mut fact.account);
+        }
+        fact
+    }
+
     /// The fact that states `body`. Its ID is a hash of object, field group, as-of and content.
     pub fn fact(&self, body: Body) -> Fact {
         let content = serde_json::to_vec(&body).unwrap_or_default();
@@ -52,7 +67,11 @@ pub fn object(body: &Body) -> String {
         Body::Lead(b) => format!("lead:{}/{}", customer_name(&b.customer), event_key(&b.event_name)),
         Body::Sale(b) => sale_key(&b.external_id),
         Body::Identify(b) => format!("identify:{}/{}", b.click_id, customer_name(&b.customer)),
-        Body::Redemption(b) => format!("redemption:{}", b.cid),
+        // Two customers may use what one redemption returned: they stay two.
+        Body::Redemption(b) => match customer_name(&b.customer).as_str() {
+            "mail:" => format!("redemption:{}", b.cid),
+            name => format!("redemption:{}/{name}", b.cid),
+        },
         Body::Customer(b) => format!("cus:{}", b.customer.stripe),
         Body::Session(b) => format!("cs:{}", b.session),
         Body::Invoice(b) => format!("in:{}", b.invoice),
@@ -78,6 +97,14 @@ pub fn object(body: &Body) -> String {
         Body::Price(b) => format!("price:{}", b.price),
         Body::Coupon(b) => format!("coupon:{}", b.coupon),
     }
+}
+
+/// How the keys begin of what only a browser told (rule C9).
+pub const BROWSER: &str = "browser:";
+
+/// Whether an object is of what a browser told. What servers and Stripe tell stands in objects of its own.
+pub fn is_of_browser(facts: &[Fact]) -> bool {
+    facts.iter().any(|fact| fact.trust == "browser")
 }
 
 /// The key of a sale told by API: the Stripe object's own key if the external ID is one (rule E1).

@@ -3,7 +3,7 @@
 //! Nothing in the ledger changes because time passed: whoever knows that a day is over states what it held, and the
 //! statement is a fact like any other. `tributary close-days` counts in ClickHouse, `simulate` in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tributary_avro::{Body, Click, ClickTotalsFact, CountryClicks, Fact, PartnerTotalsFact};
 
@@ -29,6 +29,21 @@ pub fn is_paid_for(click: &Click) -> bool {
         && !click.link_id.is_empty()
 }
 
+/// What counts once: a visitor on a link within an hour; without visitor the click.
+fn once(click: &Click) -> (&str, &str, &str, i64) {
+    let who = if click.visitor.is_empty() {
+        &click.id
+    } else {
+        &click.visitor
+    };
+    (
+        &click.workspace,
+        &click.link_id,
+        who,
+        click.at.div_euclid(3_600_000),
+    )
+}
+
 /// The fact that the clicks on a link in a day are.
 pub fn of_link(tenant: &Tenant, clicks: ClickTotalsFact) -> Fact {
     let origin = Origin {
@@ -40,12 +55,11 @@ pub fn of_link(tenant: &Tenant, clicks: ClickTotalsFact) -> Fact {
     origin.fact(Body::ClickTotals(Box::new(clicks)))
 }
 
-/// The fact that a partner's totals are, stated at `at` (UTC milliseconds): of two statements about one day the earlier
-/// counts.
-pub fn of_partner(tenant: &Tenant, at: i64, totals: PartnerTotalsFact) -> Fact {
+/// The fact that a partner's totals are.
+pub fn of_partner(tenant: &Tenant, totals: PartnerTotalsFact) -> Fact {
     let origin = Origin {
         tenant: tenant.clone(),
-        at,
+        at: end_of(totals.day),
         source: format!("closed/{}", totals.day),
         trust: "operator",
     };
@@ -56,6 +70,7 @@ pub fn of_partner(tenant: &Tenant, at: i64, totals: PartnerTotalsFact) -> Fact {
 pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
     let mut days: BTreeMap<(Tenant, i64, &str, &str), (ClickTotalsFact, BTreeMap<&str, i64>)> =
         BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for click in clicks.filter(|click| is_paid_for(click)) {
         let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
         let day = day_of(click.at);
@@ -72,7 +87,7 @@ pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
                 };
                 (totals, BTreeMap::new())
             });
-        *countries.entry(&click.country).or_default() += 1;
+        *countries.entry(&click.country).or_default() += i64::from(seen.insert(once(click)));
     }
     let fact =
         |((tenant, ..), (totals, countries)): ((Tenant, _, _, _), (ClickTotalsFact, BTreeMap<&str, i64>))| {
@@ -106,7 +121,8 @@ pub fn partners<'a>(
         *changed |= day_of(at) == day;
         add(totals);
     };
-    for click in clicks.filter(|click| is_paid_for(click)) {
+    let mut seen = BTreeSet::new();
+    for click in clicks.filter(|click| is_paid_for(click) && seen.insert(once(click))) {
         let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
         count(tenant, &click.partner_id, click.at, &|totals| totals.clicks += 1);
     }
@@ -135,7 +151,7 @@ pub fn partners<'a>(
             day,
             ..totals
         };
-        changed.then(|| of_partner(&tenant, end_of(day), totals))
+        changed.then(|| of_partner(&tenant, totals))
     };
     partners.into_iter().filter_map(fact).collect()
 }

@@ -133,8 +133,7 @@ pub enum Command {
     /// States what a day held, once it is over: for rewards of clicks, and conditions on what a partner has brought.
     ///
     /// The sink does so by itself an hour after each day's end, UTC. By hand it is of use for days of an import, or
-    /// after the sink was away. Safe to repeat: of a day's clicks the statement that knows of most counts, of a
-    /// partner's totals the first one. Days are closed one after the other, each after what the one before changed.
+    /// after the sink was away. Safe to repeat: of a day's clicks the statement that knows of most counts. Days are closed one after the other, each after what the one before changed.
     CloseDays {
         /// First day, e.g. 2026-09-01; only the last one if not told.
         #[arg(long)]

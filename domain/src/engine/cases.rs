@@ -11,6 +11,7 @@ use tributary_avro::{Body, ClickFact, Fact};
 use super::dirty::Dirty;
 use super::keys::{Keys, keys};
 use super::state::{Case, Node, Object, Table, Tables, last_number, pair};
+use crate::fact::BROWSER;
 use crate::ledger::Redeemed;
 use crate::store::StoreError;
 
@@ -40,12 +41,42 @@ pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: Fact) -> Res
     if matches!(added, Added::Duplicate) {
         return Ok(added);
     }
+    mark_told_by_browser(tables, dirty, &keys)?;
     for address in keys.case.iter().filter(|k| k.starts_with("mail:")) {
         if count_names(tables, address, &keys)? {
             stop_joining(tables, dirty, address)?;
         }
     }
     Ok(added)
+}
+
+/// What a browser told of an object says no more once somebody else tells of it (rule C9).
+fn mark_told_by_browser(tables: &mut Tables<'_>, dirty: &mut Dirty, keys: &Keys) -> Result<(), StoreError> {
+    for key in keys.objects.iter().filter(|key| !key.starts_with(BROWSER)) {
+        let Some(number) = tables.node(&format!("{BROWSER}{key}"))?.map(|node| node.to) else {
+            continue;
+        };
+        if let Some(case) = tables.object(number)?.map(|object| object.case) {
+            dirty.object(tables.tenant, case, number);
+        }
+    }
+    Ok(())
+}
+
+/// Whether somebody else than a browser told of the object that only browsers' facts are of.
+pub(super) fn is_superseded(tables: &mut Tables<'_>, facts: &[Fact]) -> Result<bool, StoreError> {
+    let own = facts.iter().find(|fact| fact.trust == "browser");
+    let Some(key) = own.and_then(|fact| keys(fact).objects.first().cloned()) else {
+        return Ok(false);
+    };
+    let other = key.strip_prefix(BROWSER).unwrap_or(&key);
+    let Some(number) = tables.node(other)?.map(|node| node.to) else {
+        return Ok(false);
+    };
+    let told = |fact: &Fact| !matches!(fact.body, Body::Command(_));
+    Ok(tables
+        .object(number)?
+        .is_some_and(|object| object.facts.iter().any(told)))
 }
 
 fn add_to_object(
@@ -215,8 +246,8 @@ pub(super) fn redeemed(fact: &Fact) -> Option<(String, Redeemed)> {
     Some((fact.id.clone(), redeemed))
 }
 
-/// Notes what an ID is, and marks the cases that name it. False if it is known: the least fact ID counts, should two
-/// ever claim one ID, so that order does not matter.
+/// Notes what an ID is, and marks the cases that name it. False if it is known: should two ever claim one ID, the
+/// click with the least fact ID counts, and the first redemption, so that order does not matter.
 pub(super) fn tell(tables: &mut Tables<'_>, dirty: &mut Dirty, told: Told) -> Result<bool, StoreError> {
     let id = match &told {
         Told::Click((_, click)) => click.click_id.clone(),
@@ -225,7 +256,10 @@ pub(super) fn tell(tables: &mut Tables<'_>, dirty: &mut Dirty, told: Told) -> Re
     let mut record = tables.take_click(&id)?.unwrap_or_default();
     let is_known = match &told {
         Told::Click((fact, _)) => record.told.as_ref().is_some_and(|(known, _)| known <= fact),
-        Told::Redemption((fact, _)) => record.redeemed.as_ref().is_some_and(|(known, _)| known <= fact),
+        Told::Redemption((fact, told)) => {
+            let first = record.redeemed.as_ref().map(|(fact, told)| (told.at, fact));
+            first.is_some_and(|first| first <= (told.at, fact))
+        }
     };
     if is_known {
         tables.return_click(&id, record);

@@ -3,7 +3,7 @@
 
 use tributary_avro::{Body, CustomerRef, DiscountRef, Fact};
 
-use crate::fact::{object, sale_key};
+use crate::fact::{BROWSER, object, sale_key};
 use crate::ledger::refund_by_api;
 
 /// The keys of one fact.
@@ -21,6 +21,27 @@ pub struct Keys {
 
 /// The keys that a fact states.
 pub fn keys(fact: &Fact) -> Keys {
+    let mut keys = told(fact);
+    if fact.trust == "browser" {
+        keys.set_apart(&fact.body);
+    }
+    keys
+}
+
+impl Keys {
+    /// Rule C9: what a browser tells makes objects of its own, and ties no customers together. Of its leads and external
+    /// CIDs one name is kept, under which the customer finds the touch if no server told of any.
+    fn set_apart(&mut self, body: &Body) {
+        let brings_touch = matches!(body, Body::Lead(_) | Body::Identify(_));
+        self.case.truncate(usize::from(brings_touch));
+        for key in self.objects.iter_mut().chain(&mut self.case) {
+            key.insert_str(0, BROWSER);
+        }
+        self.disposable = false;
+    }
+}
+
+fn told(fact: &Fact) -> Keys {
     let mut keys = Keys::default();
     let mut objects = |parts: &[(&str, &String)]| {
         keys.objects.extend(
@@ -131,9 +152,18 @@ pub fn key_of_anchor(anchor: &str) -> String {
         return format!("ch:{charge}");
     }
     let born = anchor.strip_prefix("lead:").filter(|rest| {
-        ["cs:", "sale:", "in:", "ch:", "pi:", "subscription:", "period:"]
-            .iter()
-            .any(|kind| rest.starts_with(kind))
+        [
+            "cs:",
+            "sale:",
+            "in:",
+            "ch:",
+            "pi:",
+            "subscription:",
+            "period:",
+            BROWSER,
+        ]
+        .iter()
+        .any(|kind| rest.starts_with(kind))
     });
     born.unwrap_or(anchor).to_owned()
 }

@@ -315,10 +315,13 @@ impl Engine {
         let Some(known) = self.tenants.get_mut(number as usize) else {
             return Ok(Verdict::Rejected("unknown_tenant"));
         };
-        if !add_rule(&mut known.rules, &fact) {
+        let Some(changes) = add_rule(&mut known.rules, &fact) else {
             return Ok(Verdict::Rejected("invalid_rule"));
-        }
+        };
         encoded(&fact, |bytes| tables.store.put(&own, bytes))?;
+        if !changes {
+            return Ok(Verdict::Applied);
+        }
         match &fact.body {
             Body::PromotionCode(code) => self
                 .dirty
@@ -368,7 +371,7 @@ impl Engine {
             return Ok(Verdict::Duplicate);
         }
         let mut version = Rules::default();
-        if !add_rule(&mut version, fact) {
+        if add_rule(&mut version, fact).is_none() {
             return Ok(Verdict::Rejected("invalid_rule"));
         }
         encoded(fact, |bytes| store.put(&own, bytes))?;
@@ -440,28 +443,19 @@ fn known(tenants: &[Known], number: u32) -> (&Tenant, &Rules) {
     (&known.tenant, &known.rules)
 }
 
-/// False if the rule is not valid.
-fn add_rule(rules: &mut Rules, fact: &Fact) -> bool {
+/// Whether it changes what the rules say; None if it is not valid.
+fn add_rule(rules: &mut Rules, fact: &Fact) -> Option<bool> {
     match &fact.body {
-        Body::Rule(rule) => rules.add(&fact.id, fact.at, rule).is_ok(),
+        Body::Rule(rule) => rules.add(&fact.id, fact.at, rule).is_ok().then_some(true),
         Body::PromotionCode(code) => {
             rules.add_promotion_code(&fact.id, fact.at, code);
-            true
+            Some(true)
         }
-        Body::PartnerTotals(totals) => {
-            rules.add_totals(&fact.id, fact.at, totals);
-            true
-        }
-        Body::Account(account) => {
-            rules.add_account(&fact.id, fact.at, account);
-            true
-        }
-        Body::Price(price) => {
-            rules.add_price(&fact.id, fact.at, price);
-            true
-        }
+        Body::PartnerTotals(totals) => Some(rules.add_totals(&fact.id, fact.at, totals)),
+        Body::Account(account) => Some(rules.add_account(&fact.id, fact.at, account)),
+        Body::Price(price) => Some(rules.add_price(&fact.id, fact.at, price)),
         // Its name is for people.
-        Body::Coupon(_) => true,
-        _ => false,
+        Body::Coupon(_) => Some(false),
+        _ => None,
     }
 }

@@ -8,13 +8,14 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
-use tributary_avro::{Body, Op};
+use tributary_avro::{Body, ClickFact, Fact, Op};
 
 use super::book::Book;
-use super::cases::{members, reference_key};
+use super::cases::{is_superseded, members, reference_key};
 use super::dirty::{Dirty, Marks};
 use super::keys::coupon_refs;
 use super::state::{Case, Emitted, Object, Table, Tables, decode, encode, hash, ordered};
+use crate::fact::{BROWSER, is_of_browser};
 use crate::ledger::{Birth, CouponUse, Inputs, LeadKind, Row, Told, Touches, View, entries, resolve};
 use crate::rules::{Rules, day_of};
 use crate::store::StoreError;
@@ -24,6 +25,8 @@ use crate::tenant::Tenant;
 const MOST_OBJECTS: usize = 500;
 /// A limit may depend on another one, and that on none: what is taken stands after so many rounds at the latest.
 const MOST_ROUNDS: usize = 4;
+/// Clicks that browsers tell of one customer and that are looked at.
+const MOST_TOLD: usize = 100;
 /// Kinds of entries in [`Table::Times`].
 const TRACKED_LEAD: u8 = b'l';
 const CUSTOMER_LEAD: u8 = b'm';
@@ -66,7 +69,7 @@ pub(super) fn settle_case(
     let mut changed = BTreeMap::new();
     for object in touched {
         if let Some(mut record) = tables.take_object(object)? {
-            let told = Told::of(&record.facts, rules);
+            let told = told(tables, &record.facts, rules)?;
             index(tables, (number, &mut case), &mut record, &told)?;
             changed.insert(object, (record, told, true));
         }
@@ -74,11 +77,18 @@ pub(super) fn settle_case(
     let view = view(tables, number, &case, rules)?;
     let hash = hash(&encode(&view)?);
     if hash != case.view {
+        // The customer reads the touches that browsers told of it.
+        for key in case.keys.iter().filter_map(|key| key.strip_prefix(BROWSER)) {
+            let customer = tables.node(key)?.map(|node| node.to);
+            if let Some(customer) = customer.filter(|number| *number != 0) {
+                dirty.case(tables.tenant, customer);
+            }
+        }
         for object in members(tables, number, &case)? {
             if let Entry::Vacant(slot) = changed.entry(object)
                 && let Some(record) = tables.take_object(object)?
             {
-                let told = Told::of(&record.facts, rules);
+                let told = told(tables, &record.facts, rules)?;
                 slot.insert((record, told, false));
             }
         }
@@ -150,6 +160,15 @@ pub(super) fn settle_case(
         tables.return_case(number, case);
     }
     Ok(left)
+}
+
+/// What the facts of an object say by themselves: nothing, if a browser told them and somebody else tells of it, too.
+fn told(tables: &mut Tables<'_>, facts: &[Fact], rules: &Rules) -> Result<Told, StoreError> {
+    Ok(if is_of_browser(facts) && is_superseded(tables, facts)? {
+        Told::of(&[], rules)
+    } else {
+        Told::of(facts, rules)
+    })
 }
 
 /// An object on its way through a settlement.
@@ -298,18 +317,44 @@ fn by_time<T: DeserializeOwned>(
         .collect()
 }
 
+/// The clicks that browsers said were this customer's: the first ones, as anybody may say so.
+fn told_by_browsers(tables: &mut Tables<'_>, case: &Case) -> Result<Vec<ClickFact>, StoreError> {
+    let mut ids = BTreeSet::new();
+    for key in &case.keys {
+        let node = tables.node(&format!("{BROWSER}{key}"))?.map(|node| node.to);
+        if let Some(number) = node.filter(|number| *number != 0)
+            && let Some(told) = tables.case(number)?
+        {
+            ids.extend(told.clicks.iter().take(MOST_TOLD).cloned());
+        }
+    }
+    let mut clicks = Vec::new();
+    for id in ids {
+        let click = tables.click(&id)?.and_then(|record| record.told.as_ref());
+        clicks.extend(click.map(|(_, click)| click.clone()));
+    }
+    Ok(clicks)
+}
+
 /// What the entries of a case read of it.
 fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Result<View, StoreError> {
     let mut touches = Touches::default();
     for id in &case.clicks {
         let record = tables.click(id)?;
-        if let Some((_, click)) = record.and_then(|record| record.told.as_ref()) {
-            touches.clicks.push(click.clone());
-        } else if let Some((_, redeemed)) = record.and_then(|record| record.redeemed.as_ref()) {
-            touches.redemptions.push(redeemed.clone());
-        } else {
+        let click = record.and_then(|record| record.told.as_ref());
+        let redeemed = record.and_then(|record| record.redeemed.as_ref());
+        touches.clicks.extend(click.map(|(_, click)| click.clone()));
+        touches
+            .redemptions
+            .extend(redeemed.map(|(_, redeemed)| redeemed.clone()));
+        if click.is_none() && redeemed.is_none() {
             touches.missing.push(id.clone());
         }
+    }
+    // Rule C9: what browsers told never overrides what others told.
+    if touches.clicks.is_empty() {
+        touches.clicks = told_by_browsers(tables, case)?;
+        touches.by_browser = !touches.clicks.is_empty();
     }
     touches.redemptions.sort();
     touches

@@ -17,12 +17,13 @@ use super::clicks::clicks;
 use super::commission::{self, Circumstances, Earned, Earner};
 use super::lead::{Lead, LeadKind, leads};
 use super::money;
-use super::payable::About;
+use super::payable::{About, is_lead};
 use super::refunds::{is_disputed, refunds};
 use super::row::Row;
 use super::sale::{Payment, Sale, Settings, payment};
 use super::subscription::Subscription;
 use super::view::View;
+use crate::fact::{BROWSER, is_of_browser};
 use crate::rules::{Converted, Rules, Subscriptions};
 use crate::store::StoreError;
 use crate::tenant::Tenant;
@@ -59,12 +60,15 @@ impl Told {
                 rules.product_of(&line.price).clone_into(&mut line.product);
             }
         }
+        let is_apart = is_of_browser(facts);
+        if is_apart && let Ok(sale) = &mut payment.sale {
+            sale.anchor.insert_str(0, BROWSER);
+        }
+        let tracked = leads(facts).map(|lead| if is_apart { lead.apart() } else { lead });
         let subscription = Subscription::of(facts);
         let trial = || subscription.as_ref().and_then(|s| s.lead(rules));
         Self {
-            lead: leads(facts)
-                .or_else(|| lead_of_coupon(&payment, rules))
-                .or_else(trial),
+            lead: tracked.or_else(|| lead_of_coupon(&payment, rules)).or_else(trial),
             payment,
             subscription,
             clicks: clicks(facts),
@@ -139,9 +143,7 @@ impl Inputs<'_> {
                 .any(|row| matches!(row, Row::Conversion(c) if c.object == object))
         };
         let paid = self.facts.iter().filter_map(|fact| match &fact.body {
-            Body::Command(c) if c.command == "pay" && c.object.starts_with("lead:") => {
-                Some(c.object.as_str())
-            }
+            Body::Command(c) if c.command == "pay" && is_lead(&c.object) => Some(c.object.as_str()),
             _ => None,
         });
         let gone: BTreeSet<&str> = paid.filter(|object| !stands(object)).collect();
@@ -157,8 +159,11 @@ impl Inputs<'_> {
 
     /// The connected Stripe account whose object it is; empty if none.
     pub(super) fn account(&self) -> &str {
-        let mut accounts = self.facts.iter().map(|fact| fact.account.as_str());
-        accounts.find(|account| !account.is_empty()).unwrap_or_default()
+        let accounts = self.facts.iter().map(|fact| fact.account.as_str());
+        accounts
+            .filter(|account| !account.is_empty())
+            .min()
+            .unwrap_or_default()
     }
 
     pub(super) fn currency(&self, at: i64) -> String {
@@ -235,7 +240,7 @@ impl Inputs<'_> {
         // A lead is counted once and paid once: it is not shared.
         let credit = decision.credits.first();
         let shares: Vec<(&Credit<'_>, Earned)> = credit.map(|credit| (credit, earned)).into_iter().collect();
-        conversion.flags = self.flags(lead.at, &decision, &shares, false);
+        conversion.flags = self.flags(lead.at, &decision, &shares, is_of_browser(self.facts));
         conversion.explanation = explain(&decision, &shares, None, None);
         self.commission(&conversion, &shares, rows);
         rows.push(Row::Conversion(Box::new(conversion)));
@@ -424,6 +429,7 @@ impl Inputs<'_> {
             existing.then_some("existing_customer"),
             self.view.disposable.then_some("disposable_email"),
             client_side.then_some("client_side"),
+            (self.view.touches.by_browser && decision.by == By::Click).then_some("touch_by_browser"),
             partner,
         ]
         .into_iter()

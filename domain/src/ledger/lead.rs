@@ -2,7 +2,7 @@
 
 use tributary_avro::{Body, DiscountRef, Fact, Metadata};
 
-use crate::fact::{event_key, object};
+use crate::fact::{BROWSER, event_key, object};
 
 /// How a lead came to be. Tracked leads go before born ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,15 @@ pub struct Lead {
 }
 
 impl Lead {
+    /// As an entry of its own, beside what others than browsers tell (rule C9).
+    pub(super) fn apart(mut self) -> Self {
+        self.anchor = match self.anchor.strip_prefix("lead:") {
+            Some(born) if self.kind != LeadKind::Tracked => format!("lead:{BROWSER}{born}"),
+            _ => format!("{BROWSER}{}", self.anchor),
+        };
+        self
+    }
+
     /// Leads of one customer with equal names are one lead (rule D2a).
     pub fn event(&self) -> String {
         event_key(&self.event_name)

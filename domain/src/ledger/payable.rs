@@ -14,7 +14,7 @@ use super::entries::{DAY, Inputs, id, of_credit, text};
 use super::money;
 use super::refunds::{Back, is_disputed};
 use super::row::Row;
-use crate::fact::sale_key;
+use crate::fact::{BROWSER, sale_key};
 
 /// Another amount or currency is another payment: a restatement cannot edit what was paid.
 fn identity(pay: &CommandFact) -> (&str, &str, &str, &str, i64, &str) {
@@ -46,7 +46,7 @@ impl<'a> About<'a> {
     }
 
     fn meant_by(command: &'a CommandFact) -> Self {
-        if command.object.starts_with("lead:") {
+        if is_lead(&command.object) {
             Self::Lead(&command.object)
         } else {
             Self::Payment
@@ -56,6 +56,14 @@ impl<'a> About<'a> {
     fn is_meant_by(self, command: &CommandFact) -> bool {
         self == About::meant_by(command)
     }
+}
+
+/// Whether the key of an object is a lead's.
+pub(super) fn is_lead(object: &str) -> bool {
+    object
+        .strip_prefix(BROWSER)
+        .unwrap_or(object)
+        .starts_with("lead:")
 }
 
 /// The key of the object that a command is about.
@@ -438,7 +446,12 @@ impl Inputs<'_> {
                 ),
                 workspace: self.tenant.workspace.clone(),
                 mode: self.tenant.mode.clone(),
-                kind: match pay.object.split_once(':') {
+                kind: match pay
+                    .object
+                    .strip_prefix(BROWSER)
+                    .unwrap_or(&pay.object)
+                    .split_once(':')
+                {
                     Some(("lead", _)) => "lead",
                     Some(("custom", _)) => "custom",
                     Some(("clicks", _)) => "click",

@@ -8,6 +8,7 @@ use super::attribution::{Claimant, attribute};
 use super::entries::{Inputs, dimensions, explain, id};
 use super::row::Row;
 use super::view::View;
+use crate::fact::{BROWSER, object};
 
 impl Inputs<'_> {
     /// The entry of a redemption. Of several facts that claim one CID the least ID counts.
@@ -34,7 +35,12 @@ impl Inputs<'_> {
         // Its coupon's partner, whatever was clicked.
         let none = View::default();
         let decision = attribute(&claimant, &none, self.rules);
-        let object = format!("redemption:{}", redemption.cid);
+        let key = object(&fact.body);
+        let object = if fact.trust == "browser" {
+            format!("{BROWSER}{key}")
+        } else {
+            key
+        };
         let event_name = match redemption.event_name.as_str() {
             "" => "Coupon redeemed",
             name => name,

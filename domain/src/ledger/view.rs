@@ -63,6 +63,8 @@ pub struct Redeemed {
 pub struct Touches {
     /// Clicks that are named and known, by time and ID.
     pub clicks: Vec<ClickFact>,
+    /// Only browsers said that the clicks are this customer's.
+    pub by_browser: bool,
     /// Redemptions that are named and known, by time.
     pub redemptions: Vec<Redeemed>,
     /// Click IDs and CIDs that are named and not known yet.

@@ -10,7 +10,7 @@ use super::track::{amount, currency, invalid, required, text};
 pub const MOST_COMMANDS: usize = 1000;
 
 /// The objects that a decision names by their key; anything else is a payment, which any of its IDs finds.
-const KEYED: [&str; 3] = ["lead", "clicks", "custom"];
+const KEYED: [&str; 4] = ["lead", "clicks", "custom", "browser"];
 
 /// How a command names what it is about: the name, and the key of what is no payment.
 ///

@@ -58,9 +58,16 @@ pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
             "browser"
         },
     };
-    let decisions = decisions.into_iter().map(|c| Body::Command(Box::new(c)));
-    let bodies = told.into_iter().chain(decisions);
-    Ok(Outcome::Facts(bodies.map(|body| origin.fact(body)).collect()))
+    // A conversion tells when it was, and may be told again to decide about it: the decision is of that moment.
+    let decided = Origin {
+        at: if told.is_some() { track.received } else { track.at },
+        ..origin.clone()
+    };
+    let told = told.into_iter().map(|body| origin.fact(body));
+    let decisions = decisions
+        .into_iter()
+        .map(|c| decided.fact(Body::Command(Box::new(c))));
+    Ok(Outcome::Facts(told.chain(decisions).collect()))
 }
 
 /// No text of the call may be an address or longer than Stripe's metadata.

@@ -65,11 +65,16 @@ impl Asks {
 type Latest<T> = (i64, String, T);
 
 /// Takes a statement if it is later than the known one; of the same time the larger fact ID counts (rule A5).
-fn take<T>(known: &mut FxHashMap<String, Latest<T>>, name: &str, told: Latest<T>) {
+/// Says whether it changes anything.
+fn take<T: PartialEq>(known: &mut FxHashMap<String, Latest<T>>, name: &str, told: Latest<T>) -> bool {
     let is_later = |(at, fact, _): &Latest<T>| (*at, fact.as_str()) < (told.0, told.1.as_str());
-    if known.get(name).is_none_or(is_later) {
-        known.insert(name.to_owned(), told);
+    let before = known.get(name);
+    if !before.is_none_or(is_later) {
+        return false;
     }
+    let changes = before.is_none_or(|(_, _, content)| *content != told.2);
+    known.insert(name.to_owned(), told);
+    changes
 }
 
 /// Why a rule fact is refused.
@@ -135,30 +140,35 @@ impl Rules {
     /// Takes a Stripe promotion code; the latest as-of wins.
     pub fn add_promotion_code(&mut self, fact: &str, at: i64, code: &PromotionCodeFact) {
         let told = (at, fact.to_owned(), code.clone());
-        take(&mut self.promotion_codes, &code.promotion_code, told);
+        let _changes = take(&mut self.promotion_codes, &code.promotion_code, told);
     }
 
     /// Takes what a Stripe price is sold as; the latest as-of wins.
-    pub fn add_price(&mut self, fact: &str, at: i64, price: &PriceFact) {
-        if !price.price.is_empty() {
-            let told = (at, fact.to_owned(), price.product.clone());
-            take(&mut self.products, &price.price, told);
-        }
+    /// Says whether that changes anything.
+    pub fn add_price(&mut self, fact: &str, at: i64, price: &PriceFact) -> bool {
+        let told = (at, fact.to_owned(), price.product.clone());
+        !price.price.is_empty() && take(&mut self.products, &price.price, told)
     }
 
     /// Takes whether a Stripe account is connected; the latest as-of wins.
-    pub fn add_account(&mut self, fact: &str, at: i64, account: &AccountFact) {
+    /// Says whether that may change anything.
+    pub fn add_account(&mut self, fact: &str, at: i64, account: &AccountFact) -> bool {
         let told = (at, fact.to_owned(), account.connected);
-        take(&mut self.accounts, &account.account, told);
+        let before = self.accounts.get(&account.account).cloned();
+        let _changes = take(&mut self.accounts, &account.account, told);
+        self.accounts.get(&account.account).cloned() != before
     }
 
     /// Takes the totals of a partner. A day is stated once: should it be stated again, the earlier statement counts.
-    pub fn add_totals(&mut self, fact: &str, at: i64, totals: &PartnerTotalsFact) {
+    /// Says whether that changes anything.
+    pub fn add_totals(&mut self, fact: &str, at: i64, totals: &PartnerTotalsFact) -> bool {
         let days = self.totals.entry(totals.partner_id.clone()).or_default();
         let is_earlier = |known: &Latest<_>| (at, fact) < (known.0, known.1.as_str());
-        if days.get(&totals.day).is_none_or(is_earlier) {
+        let counts = days.get(&totals.day).is_none_or(is_earlier);
+        if counts {
             days.insert(totals.day, (at, fact.to_owned(), totals.clone()));
         }
+        counts
     }
 
     /// What its rewards ever asked of the days that closed.

@@ -232,6 +232,8 @@ pub enum Flag {
     BotClick,
     /// The customer's address is of a provider of throw-away addresses.
     DisposableEmail,
+    /// Only a browser said that the click is the customer's.
+    TouchByBrowser,
 }
 
 impl Flag {
@@ -242,6 +244,7 @@ impl Flag {
             Self::ExistingCustomer => "existing_customer",
             Self::BotClick => "bot_click",
             Self::DisposableEmail => "disposable_email",
+            Self::TouchByBrowser => "touch_by_browser",
         }
     }
 }

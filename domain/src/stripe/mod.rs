@@ -25,7 +25,7 @@ mod refund;
 mod session;
 mod subscription;
 
-use tributary_avro::{Body, Fact, StripeEvent};
+use tributary_avro::{Body, StripeEvent};
 
 use crate::fact::Origin;
 use crate::normalize::{Context, Outcome, Rejection};
@@ -81,10 +81,7 @@ pub fn stripe(event: &StripeEvent, context: &Context) -> Result<Outcome, Rejecti
                 source: event.id.clone(),
                 trust: "stripe",
             };
-            let fact = |body| Fact {
-                account: event.account.clone(),
-                ..origin.fact(body)
-            };
+            let fact = |body| origin.fact_of_account(body, &event.account);
             Ok(Outcome::Facts(bodies.into_iter().map(fact).collect()))
         }
     }

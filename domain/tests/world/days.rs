@@ -2,8 +2,8 @@
 //! back, prices, refunds by API. Drawn aside, so that the rest of these worlds stays as it was.
 
 use tributary_avro::{
-    AccountFact, Body, ClickTotalsFact, CommandFact, CountryClicks, Fact, PartnerTotalsFact, PriceFact,
-    RedemptionFact, SaleFact,
+    AccountFact, Body, ClickTotalsFact, CommandFact, CountryClicks, CustomerRef, Fact, IdentifyFact,
+    LeadFact, PartnerTotalsFact, PriceFact, RedemptionFact, SaleFact,
 };
 
 use super::{HOUR, Random, T0, fact, more, rule};
@@ -18,6 +18,7 @@ pub fn facts(seed: u64, facts: &mut Vec<Fact>) {
     redemption(random, facts);
     decisions(random, facts);
     account(random, facts);
+    browsers(random, facts);
     let price = PriceFact {
         price: "price_team".into(),
         product: "prod_gold".into(),
@@ -140,6 +141,45 @@ fn decisions(random: &mut Random, facts: &mut Vec<Fact>) {
             let at = T0 + (130 + random.below(40) as i64) * HOUR;
             facts.push(fact(at, "operator", Body::Command(Box::new(body))));
         }
+    }
+}
+
+/// What browsers say of customers and orders that servers tell of, too, and of others.
+fn browsers(random: &mut Random, facts: &mut Vec<Fact>) {
+    let clicks = ["click00000000000", "click00000000001", REDEEMED];
+    for n in 0..random.below(5) {
+        let customer = CustomerRef {
+            external_id: format!("user_{}", random.below(4)),
+            mail: ["", "mail0"][random.below(2) as usize].into(),
+            ..Default::default()
+        };
+        let click_id = clicks[random.below(3) as usize].to_owned();
+        let body = match random.below(3) {
+            0 => Body::Identify(Box::new(IdentifyFact { click_id, customer })),
+            1 => Body::Lead(Box::new(LeadFact {
+                event_name: "Sign up".into(),
+                quantity: 1,
+                click_id,
+                customer,
+                ..Default::default()
+            })),
+            _ => Body::Sale(Box::new(SaleFact {
+                external_id: ["order_0", "order_7", "ch_0"][random.below(3) as usize].into(),
+                amount: 100 + n as i64,
+                currency: "usd".into(),
+                click_id,
+                coupon: ["", "SAVE20"][random.below(2) as usize].into(),
+                customer,
+                ..Default::default()
+            })),
+        };
+        let mut told = fact(
+            T0 + random.below(100) as i64 * HOUR + 1,
+            &format!("web_{n}"),
+            body,
+        );
+        told.trust = "browser".into();
+        facts.push(told);
     }
 }
 

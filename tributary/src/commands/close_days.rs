@@ -1,7 +1,7 @@
 //! `close-days`: states what a day held once it is over, for rewards of clicks and conditions on partners' totals
 //! (rule F1). ClickHouse counts; what it counted becomes facts, so that the ledger stays a function of the facts.
 //!
-//! Safe to repeat: of a day's clicks the statement that knows of most counts, of a partner's totals the first one.
+//! Safe to repeat: of a day's clicks the statement that knows of most counts, of a partner's totals one of those that differ.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,11 +29,11 @@ const EVERY: Duration = Duration::from_secs(300);
 /// For how long the pipeline may lag behind.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Clicks that came late to so many days before are stated, too.
-const LATE_DAYS: i64 = 2;
+const LATE_DAYS: i64 = 6;
 
 const CLICKS: &str = "
 SELECT workspace, mode, link_id, partner_id, argMin(program_id, id) AS program_id, argMin(group_id, id) AS group_id,
-    country, toInt64(count()) AS clicks
+    country, toInt64(uniqExact(if(visitor = '', id, visitor), toStartOfHour(at))) AS clicks
 FROM clicks
 WHERE at >= fromUnixTimestamp64Milli(?) AND at <= fromUnixTimestamp64Milli(?) AND has(?, workspace)
     AND tracked AND bot = '' AND duplicate_of = '' AND partner_id != '' AND link_id != ''
@@ -41,13 +41,14 @@ GROUP BY workspace, mode, link_id, partner_id, country
 ORDER BY workspace, mode, link_id, partner_id, country";
 
 const TOTALS: &str = "
-SELECT workspace, mode, partner_id, toInt64(max(at) >= fromUnixTimestamp64Milli(?)) AS changed,
-    toInt64(sum(click)) AS clicks, toInt64(sum(lead)) AS leads, toInt64(sum(sale)) AS conversions,
+SELECT workspace, mode, partner_id, toInt64(sum(click)) AS clicks, toInt64(sum(lead)) AS leads, toInt64(sum(sale)) AS conversions,
     toInt64(sum(amount)) AS sale_amount, toInt64(sum(commission)) AS commissions
 FROM (
-    SELECT workspace, mode, partner_id, at, 1 AS click, 0 AS lead, 0 AS sale, 0 AS amount, 0 AS commission
+    SELECT workspace, mode, partner_id, min(clicks.at) AS at, 1 AS click, 0 AS lead, 0 AS sale, 0 AS amount,
+        0 AS commission
     FROM clicks
     WHERE tracked AND bot = '' AND duplicate_of = '' AND link_id != ''
+    GROUP BY workspace, mode, partner_id, link_id, if(visitor = '', id, visitor), toStartOfHour(clicks.at)
     UNION ALL
     SELECT workspace, mode, partner_id, at, 0, if(kind = 'lead', sign * quantity, 0), if(kind = 'sale', sign, 0),
         if(kind = 'sale', sign * amount, 0), 0
@@ -58,6 +59,9 @@ FROM (
 WHERE partner_id != '' AND at <= fromUnixTimestamp64Milli(?) AND has(?, workspace)
 GROUP BY workspace, mode, partner_id
 ORDER BY workspace, mode, partner_id";
+
+/// What this process last stated of each partner, without the day.
+type Known = BTreeMap<(Tenant, String), PartnerTotalsFact>;
 
 #[derive(Debug, Row, Deserialize)]
 struct Clicks {
@@ -76,7 +80,6 @@ struct Totals {
     workspace: String,
     mode: String,
     partner_id: String,
-    changed: i64,
     clicks: i64,
     leads: i64,
     conversions: i64,
@@ -91,8 +94,9 @@ pub async fn run(settings: &Settings, from: Option<Date>, until: Option<Date>) -
     let (from, until) = (day(from.or(until))?, day(until)?);
     anyhow::ensure!(until <= last, "a day is closed an hour after its end, UTC");
     anyhow::ensure!(from <= until, "--from must not lie after --until");
+    let mut known = Known::new();
     for day in from..=until {
-        let stated = close(settings, (day, day), || false).await?;
+        let stated = close(settings, (day, day), &mut known, || false).await?;
         output::line(&format!("{}: {stated} statements", date_of(day)?));
     }
     Ok(())
@@ -100,13 +104,13 @@ pub async fn run(settings: &Settings, from: Option<Date>, until: Option<Date>) -
 
 /// Closes each day once it is over, until the shutdown.
 pub async fn keep(settings: Settings, shutdown: Shutdown) {
-    let mut closed = None;
+    let (mut closed, mut known) = (None, Known::new());
     loop {
         let last = last_closed();
         if closed != Some(last) {
             let asked = shutdown.clone();
             let stopped = move || asked.is_asked();
-            match close(&settings, (last - LATE_DAYS, last), stopped).await {
+            match close(&settings, (last - LATE_DAYS, last), &mut known, stopped).await {
                 Ok(stated) => {
                     closed = Some(last);
                     tracing::info!(day = last, stated, "day closed");
@@ -140,6 +144,7 @@ fn date_of(day: i64) -> Result<Date> {
 async fn close(
     settings: &Settings,
     (from, day): (i64, i64),
+    known: &mut Known,
     stopped: impl Fn() -> bool + Send + 'static,
 ) -> Result<usize> {
     let asking = asking(&declared(settings).await?)?;
@@ -159,7 +164,7 @@ async fn close(
         }
     }
     if !totals.is_empty() {
-        facts.extend(of_partners(settings, day, &totals).await?);
+        facts.extend(of_partners(settings, day, &totals, known).await?);
     }
     let key = |fact: &Fact| format!("{}/{}", fact.workspace, fact.mode);
     publish::all(settings, Topic::Facts, &facts, key).await?;
@@ -223,31 +228,37 @@ async fn of_links(settings: &Settings, day: i64, workspaces: &[String]) -> Resul
         .collect())
 }
 
-async fn of_partners(settings: &Settings, day: i64, workspaces: &[String]) -> Result<Vec<Fact>> {
+async fn of_partners(
+    settings: &Settings,
+    day: i64,
+    workspaces: &[String],
+    known: &mut Known,
+) -> Result<Vec<Fact>> {
     let rows = client(settings)
         .query(TOTALS)
-        .bind(end_of(day - 1) + 1)
         .bind(end_of(day))
         .bind(workspaces)
         .fetch_all::<Totals>()
         .await
         .context("count what partners brought in ClickHouse")?;
-    let now = jiff::Timestamp::now().as_millisecond();
-    let fact = |row: Totals| {
+    let mut facts = Vec::new();
+    for row in rows {
+        let tenant = Tenant::new(row.workspace, row.mode);
         let totals = PartnerTotalsFact {
             partner_id: row.partner_id,
-            day,
+            day: 0,
             clicks: row.clicks,
             leads: row.leads,
             conversions: row.conversions,
             sale_amount: row.sale_amount,
             commissions: row.commissions,
         };
-        of_partner(&Tenant::new(row.workspace, row.mode), now, totals)
-    };
-    Ok(rows
-        .into_iter()
-        .filter(|row| row.changed != 0)
-        .map(fact)
-        .collect())
+        // What did not change since the last statement needs none.
+        let partner = (tenant.clone(), totals.partner_id.clone());
+        if known.get(&partner) != Some(&totals) {
+            known.insert(partner, totals.clone());
+            facts.push(of_partner(&tenant, PartnerTotalsFact { day, ..totals }));
+        }
+    }
+    Ok(facts)
 }
