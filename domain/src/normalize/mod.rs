@@ -2,9 +2,11 @@
 //!
 //! Pure and stateless: one record in, its facts, a reason to ignore it, or a rejection out.
 //! It attributes nothing and looks nothing up.
-//! Invariant: the same record gives the same facts (IDs included), and no fact holds an e-mail address.
+//! Invariant: the same record gives the same facts (IDs included), and no fact holds an e-mail address or what is
+//! meant to be a name. Those go beside the facts, see `display`.
 
 mod config;
+mod display;
 mod people;
 mod track;
 
@@ -15,6 +17,7 @@ use crate::rules::Workspace;
 
 pub use crate::stripe::stripe;
 pub use config::config;
+pub use display::{ERASED, Erasure, Shown, guest, person_key, person_of_stripe, person_of_track};
 pub use track::track;
 
 pub(crate) use people::{holds_address, metadata, person};
@@ -71,7 +74,7 @@ pub const REASONS: [&str; 10] = [
 ];
 
 /// Every reason of [`Outcome::Ignored`].
-pub const IGNORED: [&str; 4] = [
+pub const IGNORED: [&str; 5] = [
     // A type that states nothing about who earned what (rule A3).
     "event_type",
     // A type of table A2 whose object has no mapping.
@@ -80,6 +83,8 @@ pub const IGNORED: [&str; 4] = [
     "refund_without_payment",
     // An invoice paid outside Stripe: there is no payment that the edge could lead to.
     "out_of_band",
+    // A declaration that somebody was erased: it keeps names out of topic people, and is no rule.
+    "erasure",
 ];
 
 /// Largest amount taken, in minor units: ten times Stripe's own limit, and small enough that sums over

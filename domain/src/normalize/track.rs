@@ -2,22 +2,25 @@
 //!
 //! The edge has answered the caller already: what it let pass and cannot be a fact is rejected here.
 
-use tributary_avro::{Body, CustomerRef, IdentifyFact, LeadFact, Line, RedemptionFact, SaleFact, Track};
+use tributary_avro::{
+    Body, CustomerRef, IdentifyFact, LeadFact, Line, Metadata, RedemptionFact, SaleFact, Track,
+};
 
 use super::people::MAX_CHARS;
 use super::{Context, MAX_AMOUNT, Outcome, Rejection, holds_address, metadata, person};
 use crate::click_id;
 use crate::fact::Origin;
+use crate::rules::Workspace;
 use crate::tenant::Tenant;
 
 /// The fact that a tracking call states.
 pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
-    if context.settings.is_none() {
-        return Err(Rejection::new(
+    let settings = context.settings.ok_or_else(|| {
+        Rejection::new(
             "unknown_workspace",
             format!("track.workspace: {:?} is not declared", track.workspace),
-        ));
-    }
+        )
+    })?;
     required("id", &track.id)?;
     plain(track)?;
     let customer = person(
@@ -27,8 +30,8 @@ pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
         context.mail,
     );
     let body = match track.kind.as_str() {
-        "lead" => lead(track, customer)?,
-        "sale" => sale(track, customer)?,
+        "lead" => lead(track, customer, told(track, settings))?,
+        "sale" => sale(track, customer, told(track, settings))?,
         "identify" => identify(track, customer)?,
         "redemption" => redemption(track, customer)?,
         kind => {
@@ -73,7 +76,7 @@ fn plain(track: &Track) -> Result<(), Rejection> {
     })
 }
 
-fn lead(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
+fn lead(track: &Track, customer: CustomerRef, metadata: Metadata) -> Result<Body, Rejection> {
     required("event_name", track.event_name.trim())?;
     // A lead is named by its customer (rule D2a): without one, strangers would be one lead.
     named(&customer)?;
@@ -83,11 +86,11 @@ fn lead(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
         deferred: track.lead_mode == "deferred",
         click_id: click(track)?,
         customer,
-        metadata: told(track),
+        metadata,
     })))
 }
 
-fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
+fn sale(track: &Track, customer: CustomerRef, metadata: Metadata) -> Result<Body, Rejection> {
     let currency = track.currency.to_ascii_lowercase();
     required("currency", &currency)?;
     if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_lowercase()) {
@@ -120,7 +123,7 @@ fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
         lead_event_name: track.lead_event_name.trim().to_owned(),
         customer,
         lines,
-        metadata: told(track),
+        metadata,
     })))
 }
 
@@ -143,12 +146,11 @@ fn redemption(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
     })))
 }
 
-fn told(track: &Track) -> tributary_avro::Metadata {
+fn told(track: &Track, settings: &Workspace) -> Metadata {
+    let entries = track.metadata.iter();
     metadata(
-        track
-            .metadata
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone())),
+        entries.map(|(name, value)| (name.as_str(), value.clone())),
+        &settings.external_id_metadata,
     )
 }
 

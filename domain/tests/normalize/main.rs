@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod configs;
+mod display;
 mod identities;
 mod known_answers;
 mod no_panic;
