@@ -2,6 +2,7 @@
 
 mod apply;
 mod commission;
+mod erase;
 mod explain;
 mod fx;
 mod init;
@@ -114,6 +115,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             reason,
             tell,
         } => commission::assign(&load()?, &tell, &customer, &partner, from, &reason).await?,
+        Command::Erase(ask) => return erase::run(&load()?, &ask).await,
         Command::Fx {
             command:
                 Fx::Load {
