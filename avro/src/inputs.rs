@@ -269,14 +269,30 @@ pub struct Config {
     pub document: String,
 }
 
-/// Sealed display data key of one person. Topic people (compacted), key: person.
+/// What a customer is shown by: name, address, picture. Topic people (compacted), key: workspace/mode/customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Person {
-    /// Keyed hash of the person.
-    pub person: String,
-    /// Sealed key.
-    #[serde(with = "crate::bytes")]
-    pub key: Vec<u8>,
+    /// Workspace ID.
+    #[serde(default)]
+    pub workspace: String,
+    /// Live, test or sandbox name.
+    #[serde(default)]
+    pub mode: String,
+    /// Customer as one statement names it: external ID, else Stripe customer ID, else guest_ and the start of the hash of the address.
+    #[serde(default)]
+    pub customer: String,
+    /// Name as told; empty if untold.
+    #[serde(default)]
+    pub name: String,
+    /// E-mail address as told; empty if untold.
+    #[serde(default)]
+    pub email: String,
+    /// Address of a picture as told; empty if untold.
+    #[serde(default)]
+    pub avatar: String,
+    /// Time of the statement, and no later than it was received, UTC milliseconds.
+    #[serde(default)]
+    pub at: i64,
 }
 
 /// An input that could not be processed, with its reason. Topic dead-letters, key: original key.

@@ -18,7 +18,7 @@ pub enum Topic {
     StripeEvents,
     /// Declared objects, compacted.
     Config,
-    /// Sealed per-person keys, compacted.
+    /// Names and addresses of customers, compacted.
     People,
     /// Facts that name a click, by click ID.
     Claims,

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   tracks, stripe.events, config ─► facts that name a click ─► claims, by click ID
-//!                                 └► all others              ─► facts, by workspace/mode
+//!                                 ├► all others              ─► facts, by workspace/mode
+//!                                 └► names and addresses     ─► people, by customer
 //! ```
 //!
 //! Stateless and at least once: the same record makes the same facts with the same IDs. An input's offset
 //! is committed only after all of its outputs are acknowledged.
 
+mod people;
 mod settings;
 mod worker;
 
@@ -23,6 +25,7 @@ use crate::kafka::{Assignor, Settings};
 use crate::registry::{Registry, SchemaDecoder};
 use crate::runtime::member::{Stage, Task};
 use crate::runtime::outbox::Producers;
+use people::People;
 use settings::Workspaces;
 
 const TRACKS: usize = 0;
@@ -57,6 +60,7 @@ pub(crate) struct Normalize {
     config: Arc<SchemaDecoder<Config>>,
     facts: Arc<Encoder<Fact>>,
     claims: Arc<Encoder<Fact>>,
+    people: People,
     dead: DeadLetters,
     producers: Producers,
     workspaces: Workspaces,
@@ -83,6 +87,7 @@ impl Normalize {
             config,
             facts: registry.encoder(Topic::Facts).await?,
             claims: registry.encoder(Topic::Claims).await?,
+            people: People::new(settings, registry).await?,
             dead: DeadLetters::new(settings, registry).await?,
             producers: Producers::new(settings)?,
             mail,

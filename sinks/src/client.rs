@@ -106,17 +106,40 @@ impl Client {
     /// # Errors
     /// Those of the server; [`ClientError::retry`] says whether to send it again.
     pub async fn insert(&self, statement: &str, token: &str, block: &Block) -> Result<(), ClientError> {
+        let once = [
+            ("insert_deduplication_token", token),
+            ("insert_deduplicate", "1"),
+            ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+        ];
+        self.send(statement, &once, block).await
+    }
+
+    /// Inserts a block whose rows may be there already, into a table where a row counts once however often it came.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub async fn insert_repeatable(&self, statement: &str, block: &Block) -> Result<(), ClientError> {
+        // After a table was emptied, a server must not take the same rows for known.
+        self.send(statement, &[("insert_deduplicate", "0")], block).await
+    }
+
+    async fn send(
+        &self,
+        statement: &str,
+        settings: &[(&str, &str)],
+        block: &Block,
+    ) -> Result<(), ClientError> {
         let mut insert = self
             .inner
             .insert_formatted_with(statement.to_owned())
             .with_timeouts(Some(INSERT_TIMEOUT), Some(INSERT_TIMEOUT))
-            .with_setting("insert_deduplication_token", token)
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
             .with_setting("async_insert", "0")
             .with_setting("max_insert_block_size", "10000000")
             .with_setting("min_insert_block_size_rows", "0")
             .with_setting("min_insert_block_size_bytes", "0");
+        for (name, value) in settings {
+            insert = insert.with_setting(*name, *value);
+        }
         for piece in &block.pieces {
             insert.send(piece.clone()).await?;
         }

@@ -5,6 +5,8 @@
 //!                          (read_committed)        └─ not a record: dead-letters
 //! ```
 //!
+//! people ──► rows ──► insert ──► commit: at least once, a row that comes again counts once (`role/people.rs`).
+//!
 //! A batch's range of offsets is made durable as metadata of the offset commit before it is inserted; the insert
 //! carries a token that names exactly this range. After a crash the same range is read again and sent with the same
 //! tokens. The sink changes no value and knows no rule of attribution.

@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0008_roll_ups_as_projections",
         include_str!("../migrations/0008_roll_ups_as_projections.sql"),
     ),
+    ("0009_people", include_str!("../migrations/0009_people.sql")),
 ];
 
 /// A migration that was applied by this call.
@@ -195,6 +196,10 @@ fn fill(sql: &str, config: &ClickHouseConfig) -> String {
         .replace("{deduplication_window}", &config.deduplication_window.to_string())
         .replace("{engine:MergeTree}", &format!("{prefix}MergeTree"))
         .replace("{engine:SummingMergeTree}", &format!("{prefix}SummingMergeTree"))
+        .replace(
+            "{engine:ReplacingMergeTree}",
+            &format!("{prefix}ReplacingMergeTree"),
+        )
 }
 
 fn checksum(text: &str) -> String {

@@ -5,6 +5,8 @@
 //!        │                          │                                                  │
 //!        └── rebalance: epochs ◄────┴──────────── commit thread ◄──────────────────────┘
 //! ```
+//! Beside them, topic people goes its own and simpler way: see `people`.
+//!
 //! Invariant: nothing is inserted before its plan is committed, and a commit is only sent by the owner of the
 //! partition in its present epoch.
 
@@ -14,6 +16,7 @@ mod commit;
 mod land;
 mod letters;
 mod lost_rows;
+mod people;
 mod poll;
 mod programs;
 
@@ -24,6 +27,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::client::{Client, ClientError};
 use crate::config::{ClickHouseConfig, SinkConfig};
@@ -34,6 +38,7 @@ use assignment::{Assignments, Context, SinkConsumer};
 use commit::Committer;
 use land::Shared;
 use letters::DeadLetters;
+use people::People;
 
 /// Why the sink stopped.
 #[derive(Debug, thiserror::Error)]
@@ -135,13 +140,24 @@ pub async fn run(
     let topics: Vec<&str> = tables.iter().map(|table| table.topic.as_str()).collect();
     consumer.subscribe(&topics)?;
     let committer = Committer::start(consumer.clone(), assignments.clone())?;
+    let letters = Arc::new(DeadLetters::new(&config, schemas.clone())?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut people = JoinSet::new();
+    if config.pipeline {
+        let people_of = People::new(
+            &config,
+            &clickhouse,
+            (letters.clone(), schemas.clone()),
+            stop.clone(),
+        )?;
+        people.spawn(people_of.run());
+    }
     let shared = Arc::new(Shared {
         client,
         committer,
-        letters: DeadLetters::new(&config, schemas.clone())?,
+        letters,
         deduplication_window: u64::from(clickhouse.deduplication_window),
     });
-    let stop = Arc::new(AtomicBool::new(false));
     let (done, mut finished) = tokio::sync::oneshot::channel();
     let poll = poll::Poll::new(
         config,
@@ -163,10 +179,21 @@ pub async fn run(
     let gone = || SinkError::Internal("the poll thread ended by a panic".to_owned());
     tokio::select! {
         result = &mut finished => return result.map_err(|_| gone())?,
+        Some(ended) = people.join_next() => {
+            stop.store(true, Ordering::Relaxed);
+            return joined(ended);
+        }
         () = &mut shutdown => {}
     }
     stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = people.join_next().await {
+        joined(ended)?;
+    }
     finished.await.map_err(|_| gone())?
+}
+
+fn joined(ended: Result<Result<(), SinkError>, JoinError>) -> Result<(), SinkError> {
+    ended.map_err(|error| SinkError::Internal(error.to_string()))?
 }
 
 fn consumer_config(config: &SinkConfig) -> ClientConfig {

@@ -56,7 +56,7 @@ pub enum Command {
         /// Only this workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// workspace, program, partner, link or coupon.
+        /// workspace, program, partner, link, coupon, fx or erased.
         kind: Option<String>,
         /// Its ID.
         id: Option<String>,
@@ -197,6 +197,16 @@ pub enum Command {
         #[command(flatten)]
         tell: Tell,
     },
+    /// Forgets a person: name, e-mail address and picture. All numbers stay as they are.
+    ///
+    /// The journal and the ledger never held a name, only IDs and hashes. This takes the person from topic people and
+    /// from ClickHouse, under every name that shares the e-mail address, and leaves a marker in topic config: no replay
+    /// brings the name back. What the person does afterwards may be shown again. It needs a running sink, may be
+    /// repeated, and says when the last raw copy ends: calls and Stripe events are kept for a while as they came.
+    ///
+    /// The customer is named as in column customer of conversions: the external ID, else the Stripe customer (cus_...),
+    /// else guest_...; an e-mail address finds a guest. Look first with --dry-run: people who share an address are one.
+    Erase(Erase),
     /// Exchange rates.
     Fx {
         /// What to do.
@@ -205,6 +215,29 @@ pub enum Command {
     },
     /// Prints the effective settings, secrets as ***.
     Config,
+}
+
+/// Who is forgotten.
+#[derive(Debug, Args)]
+pub struct Erase {
+    /// External ID, Stripe customer (cus_...), guest_... or e-mail address.
+    #[arg(long, value_name = "ID")]
+    pub customer: String,
+    /// Workspace.
+    #[arg(long)]
+    pub workspace: String,
+    /// live, test or the name of a sandbox; all of them if not told.
+    #[arg(long)]
+    pub mode: Option<String>,
+    /// Only say who would be forgotten.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Wait so many seconds for the sink.
+    #[arg(long, default_value_t = 60)]
+    pub wait: u64,
 }
 
 /// Whose ledger is told something.

@@ -5,7 +5,7 @@
 use serde::de::DeserializeOwned;
 use tributary_avro::{Body, Config, RuleFact};
 
-use super::{Outcome, Rejection};
+use super::{ERASED, Outcome, Rejection};
 use crate::fact::Origin;
 use crate::mail::MailKey;
 use crate::rules::{Coupon, DayRates, Link, Partner, Program, Workspace};
@@ -20,6 +20,7 @@ pub fn config(config: &Config, mail: &MailKey) -> Result<Outcome, Rejection> {
         "link" => valid::<Link>,
         "coupon" => valid::<Coupon>,
         "fx" => rates,
+        ERASED => return Ok(Outcome::Ignored("erasure")),
         kind => {
             return Err(Rejection::new(
                 "unknown_kind",

@@ -2,10 +2,12 @@
 //!
 //! Pure and stateless: one record in, its facts, a reason to ignore it, or a rejection out.
 //! It attributes nothing and looks nothing up.
-//! Invariant: the same record gives the same facts (IDs included), and no fact holds an e-mail address.
+//! Invariant: the same record gives the same facts (IDs included), and no fact holds an e-mail address or what is
+//! meant to be a name. Those go beside the facts, see `display`.
 
 mod command;
 mod config;
+mod display;
 mod people;
 mod track;
 
@@ -17,6 +19,7 @@ use crate::rules::Workspace;
 pub use crate::stripe::stripe;
 pub use command::{MOST_COMMANDS, command, named, named_by_key};
 pub use config::config;
+pub use display::{ERASED, Erasure, Shown, guest, person_key, person_of_stripe, person_of_track};
 pub use track::track;
 
 pub(crate) use people::{holds_address, metadata, person};
@@ -73,13 +76,15 @@ pub const REASONS: [&str; 10] = [
 ];
 
 /// Every reason of [`Outcome::Ignored`].
-pub const IGNORED: [&str; 3] = [
+pub const IGNORED: [&str; 4] = [
     // A type that states nothing about who earned what (rule A3).
     "event_type",
     // A refund of a customer's cash balance: there is no payment that it could take back.
     "refund_without_payment",
     // An invoice paid outside Stripe: there is no payment that the edge could lead to.
     "out_of_band",
+    // A declaration that somebody was erased: it keeps names out of topic people, and is no rule.
+    "erasure",
 ];
 
 /// Largest amount taken, in minor units: ten times Stripe's own limit, and small enough that sums over

@@ -31,13 +31,80 @@ pub(crate) fn person(external_id: &str, stripe: String, address: &str, key: &Mai
     }
 }
 
-/// Metadata within the limits. What is too long, or holds an address, is left out rather than cut:
-/// half a value would be another value to a rule that reads it.
-pub(crate) fn metadata<'a>(entries: impl Iterator<Item = (&'a str, String)>) -> Metadata {
+/// What metadata about a person is called, without case and punctuation.
+const PERSONAL: [&str; 38] = [
+    "name",
+    "firstname",
+    "middlename",
+    "lastname",
+    "fullname",
+    "givenname",
+    "familyname",
+    "surname",
+    "nickname",
+    "displayname",
+    "cardholder",
+    "cardholdername",
+    "email",
+    "emailaddress",
+    "mail",
+    "mailaddress",
+    "phone",
+    "phonenumber",
+    "mobile",
+    "mobilenumber",
+    "tel",
+    "telephone",
+    "fax",
+    "address",
+    "addressline1",
+    "addressline2",
+    "line1",
+    "line2",
+    "postaladdress",
+    "street",
+    "streetaddress",
+    "avatar",
+    "avatarurl",
+    "photo",
+    "birthday",
+    "birthdate",
+    "dateofbirth",
+    "dob",
+];
+/// Whose name it is may stand before it.
+const WHOSE: [&str; 9] = [
+    "customer",
+    "client",
+    "user",
+    "buyer",
+    "payer",
+    "contact",
+    "billing",
+    "shipping",
+    "recipient",
+];
+
+/// Whether metadata of this name is about a person: the name, an address, a number, a birthday.
+fn is_personal(name: &str) -> bool {
+    let plain: String = name
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect();
+    let of_somebody = WHOSE.iter().find_map(|whose| plain.strip_prefix(whose));
+    PERSONAL.contains(&plain.as_str()) || of_somebody.is_some_and(|rest| PERSONAL.contains(&rest))
+}
+
+/// Metadata within the limits. What is too long, holds an address, or is called like a person's name is left out
+/// rather than cut: half a value would be another value to a rule that reads it. The names in `ids` hold IDs, the
+/// settings say so, whatever they are called.
+pub(crate) fn metadata<'a>(entries: impl Iterator<Item = (&'a str, String)>, ids: &[String]) -> Metadata {
     let mut all: Metadata = entries
         .filter(|(name, value)| {
             let short = |text: &str| text.len() <= MAX_CHARS || text.chars().count() <= MAX_CHARS;
-            short(name) && short(value) && !holds_address(name) && !holds_address(value)
+            let personal = || is_personal(name) && !ids.iter().any(|id| id == name);
+            short(name) && short(value) && !holds_address(name) && !holds_address(value) && !personal()
         })
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
@@ -97,11 +164,50 @@ mod tests {
                 ("handle", "@ada".to_owned()),
             ]
             .into_iter(),
+            &[],
         );
         assert_eq!(told.keys().collect::<Vec<_>>(), ["handle", "limit", "plan"]);
         let names: Vec<String> = (0..80).map(|i| format!("k{i:02}")).collect();
-        let many = metadata(names.iter().map(|n| (n.as_str(), String::new())));
+        let many = metadata(names.iter().map(|n| (n.as_str(), String::new())), &[]);
         assert_eq!(many.len(), 50);
         assert_eq!(many.last_key_value().unwrap().0, "k49");
+    }
+
+    #[test]
+    fn what_is_called_like_a_name_is_left_out() {
+        let told = |names: &[&str], ids: &[String]| -> Vec<String> {
+            let entries = names.iter().map(|name| (*name, "Ada".to_owned()));
+            metadata(entries, ids).into_keys().collect()
+        };
+        let personal = [
+            "name",
+            "Name",
+            "first_name",
+            "last-name",
+            "fullName",
+            "customer_name",
+            "customerEmail",
+            "E-Mail",
+            "PHONE",
+            "phone_number",
+            "billing_address",
+            "street",
+            "avatar",
+            "birthday",
+            "Customer First Name",
+        ];
+        assert_eq!(told(&personal, &[]), [""; 0]);
+        let plain = [
+            "address_book",
+            "campaign_name",
+            "customer_id",
+            "file_name",
+            "namespace",
+            "plan",
+            "product_name",
+        ];
+        assert_eq!(told(&plain, &[]), plain);
+        // The settings say that this one holds an ID.
+        assert_eq!(told(&personal, &["customer_name".to_owned()]), ["customer_name"]);
     }
 }

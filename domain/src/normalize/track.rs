@@ -2,23 +2,26 @@
 //!
 //! The edge has answered the caller already: what it let pass and cannot be a fact is rejected here.
 
-use tributary_avro::{Body, CustomerRef, IdentifyFact, LeadFact, Line, RedemptionFact, SaleFact, Track};
+use tributary_avro::{
+    Body, CustomerRef, IdentifyFact, LeadFact, Line, Metadata, RedemptionFact, SaleFact, Track,
+};
 
 use super::command::commands;
 use super::people::MAX_CHARS;
 use super::{Context, MAX_AMOUNT, Outcome, Rejection, holds_address, metadata, person};
 use crate::click_id;
 use crate::fact::Origin;
+use crate::rules::Workspace;
 use crate::tenant::Tenant;
 
 /// The facts that a tracking call states.
 pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
-    if context.settings.is_none() {
-        return Err(Rejection::new(
+    let settings = context.settings.ok_or_else(|| {
+        Rejection::new(
             "unknown_workspace",
             format!("track.workspace: {:?} is not declared", track.workspace),
-        ));
-    }
+        )
+    })?;
     required("id", &track.id)?;
     plain(track)?;
     let customer = person(
@@ -28,8 +31,8 @@ pub fn track(track: &Track, context: &Context) -> Result<Outcome, Rejection> {
         context.mail,
     );
     let told = match track.kind.as_str() {
-        "lead" => Some(lead(track, customer)?),
-        "sale" => Some(sale(track, customer)?),
+        "lead" => Some(lead(track, customer, told(track, settings))?),
+        "sale" => Some(sale(track, customer, told(track, settings))?),
         "identify" => Some(identify(track, customer)?),
         "redemption" => Some(redemption(track, customer)?),
         "command" => None,
@@ -105,7 +108,7 @@ pub(super) fn currency(name: &str, currency: &str) -> Result<String, Rejection> 
     Ok(currency)
 }
 
-fn lead(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
+fn lead(track: &Track, customer: CustomerRef, metadata: Metadata) -> Result<Body, Rejection> {
     required("event_name", track.event_name.trim())?;
     // A lead is named by its customer (rule D2a): without one, strangers would be one lead.
     named(&customer)?;
@@ -115,11 +118,11 @@ fn lead(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
         deferred: track.lead_mode == "deferred",
         click_id: click(track)?,
         customer,
-        metadata: told(track),
+        metadata,
     })))
 }
 
-fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
+fn sale(track: &Track, customer: CustomerRef, metadata: Metadata) -> Result<Body, Rejection> {
     let currency = currency("currency", &track.currency)?;
     if track.amount < 0 {
         return Err(Rejection::new(
@@ -149,7 +152,7 @@ fn sale(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
         lead_event_name: track.lead_event_name.trim().to_owned(),
         customer,
         lines,
-        metadata: told(track),
+        metadata,
         program_id: track.program_id.clone(),
     })))
 }
@@ -175,12 +178,11 @@ fn redemption(track: &Track, customer: CustomerRef) -> Result<Body, Rejection> {
     })))
 }
 
-fn told(track: &Track) -> tributary_avro::Metadata {
+fn told(track: &Track, settings: &Workspace) -> Metadata {
+    let entries = track.metadata.iter();
     metadata(
-        track
-            .metadata
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone())),
+        entries.map(|(name, value)| (name.as_str(), value.clone())),
+        &settings.external_id_metadata,
     )
 }
 

@@ -3,17 +3,12 @@
 use tributary_avro::{Body, CustomerFact};
 
 use super::object::Object;
-use super::reader::{Reader, source};
+use super::reader::{Named, Reader, source};
 use super::{Read, Reading};
 
 pub(super) fn read(customer: &Object, reader: &Reader) -> Reading {
     let stripe_id = customer.own_id()?;
-    let named = reader.named(
-        &stripe_id,
-        &[customer.text("email")],
-        &[source(customer, "metadata")],
-        "",
-    );
+    let named = named(customer, &stripe_id, reader);
     let deleted = customer
         .flag("deleted")
         .unwrap_or(reader.event_type == "customer.deleted");
@@ -23,4 +18,14 @@ pub(super) fn read(customer: &Object, reader: &Reader) -> Reading {
         deleted,
         customer: named.customer,
     }))))
+}
+
+/// Whom the customer with this ID names.
+pub(super) fn named(customer: &Object, stripe_id: &str, reader: &Reader) -> Named {
+    reader.named(
+        stripe_id,
+        &[customer.text("email")],
+        &[source(customer, "metadata")],
+        "",
+    )
 }

@@ -25,10 +25,11 @@ mod refund;
 mod session;
 mod subscription;
 
-use tributary_avro::{Body, StripeEvent};
+use tributary_avro::{Body, CustomerRef, StripeEvent};
 
 use crate::fact::Origin;
 use crate::normalize::{Context, Outcome, Rejection};
+use crate::rules::Workspace;
 use crate::tenant::Tenant;
 use json::Json;
 use object::Object;
@@ -50,8 +51,7 @@ pub fn stripe(event: &StripeEvent, context: &Context) -> Result<Outcome, Rejecti
             format!("event.workspace: {:?} is not declared", event.workspace),
         )
     })?;
-    let accounts = &settings.stripe_accounts;
-    if !event.account.is_empty() && !accounts.is_empty() && !accounts.contains(&event.account) {
+    if !takes(settings, &event.account) {
         return Err(Rejection::new(
             "unknown_account",
             format!("event.account: {} is not among stripe_accounts", event.account),
@@ -65,13 +65,7 @@ pub fn stripe(event: &StripeEvent, context: &Context) -> Result<Outcome, Rejecti
             "event.data.object: missing; only snapshot events are read (rule A4)",
         ));
     };
-    let reader = Reader {
-        account: &event.account,
-        settings,
-        mail: context.mail,
-        event_type: &event.event_type,
-        created: event.created,
-    };
+    let reader = reader(event, settings, context);
     match read(object, &reader)? {
         Read::Ignored(why) => Ok(Outcome::Ignored(why)),
         Read::Bodies(bodies) => {
@@ -85,6 +79,61 @@ pub fn stripe(event: &StripeEvent, context: &Context) -> Result<Outcome, Rejecti
             Ok(Outcome::Facts(bodies.into_iter().map(fact).collect()))
         }
     }
+}
+
+/// Whether events of a connected account are the workspace's.
+fn takes(settings: &Workspace, account: &String) -> bool {
+    let accounts = &settings.stripe_accounts;
+    account.is_empty() || accounts.is_empty() || accounts.contains(account)
+}
+
+fn reader<'a>(event: &'a StripeEvent, settings: &'a Workspace, context: &Context<'a>) -> Reader<'a> {
+    Reader {
+        account: &event.account,
+        settings,
+        mail: context.mail,
+        event_type: &event.event_type,
+        created: event.created,
+    }
+}
+
+/// Whom an event tells about, and what they are called there.
+pub(crate) struct Introduced {
+    pub customer: CustomerRef,
+    pub name: String,
+    pub email: String,
+}
+
+/// The person whom a customer or a completed session shows; None for all other events, which are not even parsed,
+/// and for what is no fact either.
+pub(crate) fn introduced(event: &StripeEvent, context: &Context) -> Option<Introduced> {
+    let is_session = match event.event_type.as_str() {
+        "customer.created" | "customer.updated" | "customer.deleted" => false,
+        "checkout.session.completed" => true,
+        _ => return None,
+    };
+    let settings = context.settings?;
+    if !takes(settings, &event.account) {
+        return None;
+    }
+    let body: Json = serde_json::from_slice(&event.body).ok()?;
+    let object = snapshot(&body).ok()??;
+    let reader = reader(event, settings, context);
+    let (named, name, email) = if is_session {
+        let session = Object::new("session", "checkout.session", object).ok()?;
+        let name = session.text("customer_details.name");
+        let email = session.text("customer_details.email");
+        (session::named(&session, &reader), name, email)
+    } else {
+        let customer = Object::new("customer", "customer", object).ok()?;
+        let named = customer::named(&customer, &customer.own_id().ok()?, &reader);
+        (named, customer.text("name"), customer.text("email"))
+    };
+    Some(Introduced {
+        customer: named.customer,
+        name: name.to_owned(),
+        email: email.to_owned(),
+    })
 }
 
 /// The event's object; None if the event is thin.

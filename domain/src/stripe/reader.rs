@@ -70,7 +70,7 @@ impl Reader<'_> {
             click_id: either(clicked, in_metadata).to_owned(),
             coupon: coupon.to_owned(),
             named: !in_metadata.is_empty() || !own.is_empty() || !coupon.is_empty(),
-            metadata: copied(sources),
+            metadata: copied(sources, names),
         }
     }
 
@@ -124,7 +124,7 @@ fn either<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }
 }
 
-fn copied(sources: &[Option<&Json>]) -> Metadata {
+fn copied(sources: &[Option<&Json>], ids: &[String]) -> Metadata {
     // Later entries replace earlier ones, so the first source comes last.
     let entries = sources
         .iter()
@@ -132,7 +132,7 @@ fn copied(sources: &[Option<&Json>]) -> Metadata {
         .flatten()
         .filter_map(|source| source.as_map())
         .flatten();
-    metadata(entries.filter_map(|(name, value)| {
+    let texts = entries.filter_map(|(name, value)| {
         let text = match value {
             Json::Text(text) => text.to_string(),
             Json::Whole(number) => number.to_string(),
@@ -141,5 +141,6 @@ fn copied(sources: &[Option<&Json>]) -> Metadata {
             Json::Null | Json::List(_) | Json::Map(_) => return None,
         };
         Some((name.as_ref(), text))
-    }))
+    });
+    metadata(texts, ids)
 }

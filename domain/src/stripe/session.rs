@@ -5,20 +5,11 @@
 use tributary_avro::{Body, SessionFact};
 
 use super::object::Object;
-use super::reader::{Reader, source};
+use super::reader::{Named, Reader, source};
 use super::{Read, Reading, discounts, lines};
 
 pub(super) fn read(session: &Object, reader: &Reader) -> Reading {
-    let customer = session.id(&["customer"]);
-    let named = reader.named(
-        customer,
-        &[
-            session.text("customer_details.email"),
-            session.text("customer_email"),
-        ],
-        &[source(session, "metadata")],
-        session.text("client_reference_id"),
-    );
+    let named = named(session, reader);
     let amount_total = session.positive("amount_total")?;
     let currency = match amount_total {
         Some(_) => session.needed_currency("currency")?,
@@ -56,6 +47,19 @@ pub(super) fn read(session: &Object, reader: &Reader) -> Reading {
         lines: lines::of_session(session)?,
         metadata: named.metadata,
     }))))
+}
+
+/// Whom the session names.
+pub(super) fn named(session: &Object, reader: &Reader) -> Named {
+    reader.named(
+        session.id(&["customer"]),
+        &[
+            session.text("customer_details.email"),
+            session.text("customer_email"),
+        ],
+        &[source(session, "metadata")],
+        session.text("client_reference_id"),
+    )
 }
 
 // Sessions of 2019 have no mode: what they hold tells it.

@@ -9,6 +9,7 @@
 mod bad_input;
 mod commands;
 mod configs;
+mod display;
 mod identities;
 mod known_answers;
 mod no_panic;

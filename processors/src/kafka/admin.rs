@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use anyhow::{Context, Result, anyhow, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -17,7 +17,8 @@ use tributary_avro::{Retention, Topic};
 use super::{MAX_RECORD_BYTES, Settings};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// Numbers of partitions and how safely they are kept. Fixed when the topics are created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +71,18 @@ impl Topics {
                 ("retention.bytes", "-1".to_owned()),
             ]),
             Retention::Compacted => config.push(("cleanup.policy", "compact".to_owned())),
-            Retention::Days(n) => config.push(("retention.ms", days(n))),
+            // Records go with their segment: of a day, so that none outlives its time by more than that.
+            Retention::Days(n) => config.extend([("retention.ms", days(n)), ("segment.ms", days(1))]),
             Retention::WindowAnd30Days => config.push(("retention.ms", days(self.clicks_days))),
+        }
+        if topic == Topic::People {
+            // What was overwritten holds names: an open segment is never compacted, and a closed one not before it is
+            // worth it. A sink that was away must still find whom it has to forget.
+            config.extend([
+                ("segment.ms", HOUR_MS.to_string()),
+                ("max.compaction.lag.ms", days(1)),
+                ("delete.retention.ms", days(30)),
+            ]);
         }
         let max = match topic {
             Topic::DeadLetters => MAX_RECORD_BYTES + 512 * 1024,
@@ -127,6 +138,28 @@ pub async fn create_topics(settings: &Settings, topics: &Topics) -> Result<()> {
         }
     })
     .await?
+}
+
+/// For how long a record stays in a topic at most, in milliseconds, as the broker is set: its retention, and the time
+/// until its segment is closed. None: for ever.
+///
+/// # Errors
+/// If Kafka does not tell.
+pub async fn kept_ms(settings: &Settings, topic: Topic) -> Result<Option<i64>> {
+    let admin: AdminClient<DefaultClientContext> = settings.client().create()?;
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let name = settings.topic(topic);
+    let asked = ResourceSpecifier::Topic(&name);
+    let answers = admin.describe_configs([&asked], &options).await?;
+    let answer = answers.into_iter().next().context("no answer")?;
+    let config = answer.map_err(|code| anyhow!("settings of topic {name}: {code}"))?;
+    let number = |of: &str| -> Result<i64> {
+        let value = config.get(of).and_then(|entry| entry.value.as_deref());
+        let value = value.with_context(|| format!("topic {name} has no {of}"))?;
+        value.parse().with_context(|| format!("{of} of topic {name}"))
+    };
+    let (retention, segment) = (number("retention.ms")?, number("segment.ms")?);
+    Ok((retention >= 0).then(|| retention.saturating_add(segment)))
 }
 
 /// A topic that does not exist.

@@ -1,8 +1,9 @@
-//! Settings of all workspaces, from the whole of topic `config`, read up to its end when they are needed.
+//! Settings of all workspaces and who was erased, from the whole of topic `config`, read up to its end when they are needed.
 //!
 //! Invariant: a workspace is called unknown only after the topic was read to its end at that moment.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use anyhow::Result;
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
 use tributary_avro::{Config, Topic};
+use tributary_domain::normalize::{ERASED, Erasure, person_key};
 use tributary_domain::rules::Workspace;
 
 use super::NormalizeSettings;
@@ -26,6 +28,8 @@ pub(super) struct Workspaces {
     limits: NormalizeSettings,
     decoder: Arc<SchemaDecoder<Config>>,
     known: RwLock<HashMap<String, Arc<Workspace>>>,
+    erased: RwLock<HashMap<String, i64>>,
+    was_read: AtomicBool,
     unknown: Mutex<HashMap<String, Instant>>,
     source: Mutex<Source>,
 }
@@ -54,6 +58,8 @@ impl Workspaces {
             limits,
             decoder,
             known: RwLock::default(),
+            erased: RwLock::default(),
+            was_read: AtomicBool::new(false),
             unknown: Mutex::default(),
             source: Mutex::new(Source {
                 reader: LogReader::new(settings)?,
@@ -95,6 +101,12 @@ impl Workspaces {
         }
     }
 
+    /// When a customer was erased, by the key in topic people; as old as what [`Self::get`] read last.
+    pub(super) fn erased(&self, key: &str) -> Option<i64> {
+        let erased = self.erased.read().unwrap_or_else(PoisonError::into_inner);
+        erased.get(key).copied()
+    }
+
     fn known(&self, id: &str) -> Option<Arc<Workspace>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.get(id).cloned()
@@ -104,18 +116,11 @@ impl Workspaces {
         let mut source = if age.is_zero() {
             lock(&self.source)
         } else {
-            // Somebody else is reading: what is known will do, unless nothing was ever read.
+            // Somebody else is reading: what is known will do, unless the topic was never read to its end. A half of it
+            // may have the workspace and not yet who was erased.
             match self.source.try_lock() {
                 Ok(source) => source,
-                Err(_)
-                    if !self
-                        .known
-                        .read()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .is_empty() =>
-                {
-                    return Ok(());
-                }
+                Err(_) if self.was_read.load(Ordering::Acquire) => return Ok(()),
                 Err(_) => lock(&self.source),
             }
         };
@@ -142,6 +147,7 @@ impl Workspaces {
             *position = (*position).max(bounds.end);
         }
         *read = Some(Instant::now());
+        self.was_read.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -156,6 +162,7 @@ impl Workspaces {
             return;
         };
         match self.decoder.decode_blocking(value) {
+            Ok(config) if config.kind == ERASED => self.erase(&config),
             Ok(config) if config.kind != "workspace" => {}
             Ok(config) if config.deleted => {
                 known.remove(&config.workspace);
@@ -178,6 +185,23 @@ impl Workspaces {
                     "a record of config cannot be read while the registry is away"
                 );
             }
+        }
+    }
+
+    fn erase(&self, config: &Config) {
+        let Some(Erasure { customer, at }) = Erasure::of(config) else {
+            tracing::warn!(
+                workspace = config.workspace,
+                id = config.id,
+                "an erasure that does not parse is ignored"
+            );
+            return;
+        };
+        let mut erased = self.erased.write().unwrap_or_else(PoisonError::into_inner);
+        for mode in &config.modes {
+            let key = person_key(&config.workspace, mode, &customer);
+            let until = erased.entry(key).or_insert(at);
+            *until = at.max(*until);
         }
     }
 }

@@ -6,8 +6,9 @@ use anyhow::{Context as _, Result};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use tributary_avro::{Body, Config, Fact, StripeEvent, Track};
-use tributary_domain::normalize::{self, Outcome, claimed_click};
+use tributary_domain::normalize::{self, Outcome, Shown, claimed_click, person_key};
 
+use super::people::Latest;
 use super::{Normalize, STRIPE, TRACKS};
 use crate::crash_point;
 use crate::dead::{Origin, Why};
@@ -28,6 +29,7 @@ pub(super) struct Worker<'a> {
     topic: usize,
     partition: i32,
     outbox: Outbox,
+    latest: Latest,
 }
 
 /// Why a record was not processed.
@@ -73,10 +75,11 @@ impl<'a> Worker<'a> {
             topic,
             partition,
             outbox: stage.producers.outbox(),
+            latest: Latest::default(),
         })
     }
 
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(mut self) -> Result<()> {
         loop {
             // All that has come goes out together: waiting for each fetch by itself, a steady trickle of small ones
             // would come faster than the producer lets batches go.
@@ -108,7 +111,7 @@ impl<'a> Worker<'a> {
     }
 
     /// False: stopped before the end of the batch; its offset stays where it was.
-    fn process(&self, batch: &Batch) -> Result<bool> {
+    fn process(&mut self, batch: &Batch) -> Result<bool> {
         crash_point!("normalize.before_send");
         for record in batch.records() {
             match self.record(&record) {
@@ -135,19 +138,22 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn record(&self, record: &Record<'_>) -> Result<(), Failure> {
+    fn record(&mut self, record: &Record<'_>) -> Result<(), Failure> {
+        let mut shown = Vec::new();
         let (at, outcome) = match (self.topic, record.value) {
             (TRACKS, Some(value)) => {
                 let track: Track = self.decode(&self.stage.tracks, value)?;
                 let settings = self.settings(&track.workspace)?;
-                let outcome = normalize::track(&track, &self.context(settings.as_deref()));
-                (track.at, outcome)
+                let context = self.context(settings.as_deref());
+                shown.extend(normalize::person_of_track(&track, &context));
+                (track.at, normalize::track(&track, &context))
             }
             (STRIPE, Some(value)) => {
                 let event: StripeEvent = self.decode(&self.stage.stripe, value)?;
                 let settings = self.settings(&event.workspace)?;
-                let outcome = normalize::stripe(&event, &self.context(settings.as_deref()));
-                (event.created, outcome)
+                let context = self.context(settings.as_deref());
+                shown = normalize::person_of_stripe(&event, &context);
+                (event.created, normalize::stripe(&event, &context))
             }
             (_, Some(value)) => {
                 let config: Config = self.decode(&self.stage.config, value)?;
@@ -158,7 +164,11 @@ impl<'a> Worker<'a> {
             (_, None) => return Ok(()),
         };
         match outcome {
-            Ok(Outcome::Facts(facts)) => facts.iter().try_for_each(|fact| self.send(fact)),
+            Ok(Outcome::Facts(facts)) => {
+                facts.iter().try_for_each(|fact| self.send(fact))?;
+                // Only then: what is a dead letter is told of nobody.
+                shown.iter().try_for_each(|shown| self.show(shown))
+            }
             Ok(Outcome::Ignored(why)) => {
                 metrics::counter!("tributary_normalize_ignored_total", "why" => why).increment(1);
                 Ok(())
@@ -251,6 +261,14 @@ impl<'a> Worker<'a> {
             )),
             Err(error) => Err(Failure::Fatal(error.into())),
         }
+    }
+
+    fn show(&mut self, shown: &Shown) -> Result<(), Failure> {
+        let person = &shown.person;
+        let key = person_key(&person.workspace, &person.mode, &person.customer);
+        let erased = self.stage.workspaces.erased(&key);
+        let people = &self.stage.people;
+        Ok(people.tell(shown, erased, &mut self.latest, &self.outbox)?)
     }
 
     fn bury(&self, record: &Record<'_>, at: Option<i64>, why: Why) -> Result<()> {

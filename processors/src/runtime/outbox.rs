@@ -86,6 +86,18 @@ impl Outbox {
             .key(key)
             .payload(value);
         record.headers = headers;
+        self.put(record)
+    }
+
+    /// Sends a record without a value: of a compacted topic it takes the key away.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn tombstone(&self, topic: &str, key: &[u8]) -> Result<(), KafkaError> {
+        self.put(BaseRecord::with_opaque_to(topic, Arc::clone(&self.ticket)).key(key))
+    }
+
+    fn put(&self, mut record: BaseRecord<'_, [u8], [u8], Arc<Ticket>>) -> Result<(), KafkaError> {
         self.ticket.pending.fetch_add(1, Ordering::AcqRel);
         loop {
             match self.producer.send(record) {

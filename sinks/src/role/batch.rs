@@ -10,7 +10,7 @@ use crate::tables::{Source, Table};
 
 const DAY: i64 = 86_400_000;
 /// A month of 2200 or later, or before 1970, is a broken clock, and would make a ClickHouse partition each.
-const END: i64 = 7_258_118_400_000;
+pub(super) const END: i64 = 7_258_118_400_000;
 
 /// The row's time is out of range.
 #[derive(Debug, PartialEq, Eq)]

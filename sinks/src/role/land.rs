@@ -28,7 +28,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub(super) struct Shared {
     pub(super) client: Client,
     pub(super) committer: Committer,
-    pub(super) letters: DeadLetters,
+    pub(super) letters: Arc<DeadLetters>,
     pub(super) deduplication_window: u64,
 }
 
@@ -53,10 +53,16 @@ pub(super) enum Landed {
     Failed(SinkError),
 }
 
-struct Backoff(Duration);
+pub(super) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(BACKOFF.0)
+    }
+}
 
 impl Backoff {
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(BACKOFF.1);
     }
@@ -103,7 +109,7 @@ async fn steps(
 
 // Also renews it: Kafka refuses whoever is not the owner any more.
 async fn commit_plan(shared: &Shared, flight: &Flight) -> bool {
-    let mut backoff = Backoff(BACKOFF.0);
+    let mut backoff = Backoff::default();
     loop {
         let first = flight.plan.range.first;
         let answer =
@@ -122,7 +128,7 @@ async fn commit_plan(shared: &Shared, flight: &Flight) -> bool {
 }
 
 async fn send_letters(shared: &Shared, flight: &Flight, letters: &[Letter]) -> Result<bool, SinkError> {
-    let mut backoff = Backoff(BACKOFF.0);
+    let mut backoff = Backoff::default();
     loop {
         match shared
             .letters
@@ -154,7 +160,7 @@ async fn insert(
     let table = &flight.table;
     let token = flight.plan.token(&flight.place.0, flight.place.1, month);
     let statement = table.insert_into(&table.name);
-    let mut backoff = Backoff(BACKOFF.0);
+    let mut backoff = Backoff::default();
     let mut doubtful = flight.replay;
     let mut unknown_since = None;
     loop {
@@ -305,7 +311,7 @@ pub(super) async fn refuse_forgotten(
         "SELECT count() FROM {} WHERE kafka_partition = ? AND kafka_offset >= ?",
         table.name
     );
-    let mut backoff = Backoff(BACKOFF.0);
+    let mut backoff = Backoff::default();
     loop {
         let count: Result<u64, _> = client.query(&sql).bind(place.1).bind(start).fetch_one().await;
         match count.map_err(ClientError::from) {

@@ -1,11 +1,12 @@
 //! What Kafka holds: records that count, and how far groups have come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use tributary_testkit::unique;
 
@@ -42,6 +43,30 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32> {
 /// # Errors
 /// If Kafka does not answer.
 pub fn records<T>(bootstrap: &str, topic: &str, mut read: impl FnMut(&[u8]) -> T) -> Result<Vec<T>> {
+    let mut found = Vec::new();
+    each(bootstrap, topic, |message| {
+        found.push(read(message.payload().unwrap_or_default()));
+    })?;
+    Ok(found)
+}
+
+/// What compaction would leave of a topic: the latest value of each key that has one.
+///
+/// # Errors
+/// If Kafka does not answer.
+pub fn latest(bootstrap: &str, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    each(bootstrap, topic, |message| {
+        let key = message.key().unwrap_or_default().to_vec();
+        match message.payload() {
+            Some(value) => drop(found.insert(key, value.to_vec())),
+            None => drop(found.remove(&key)),
+        }
+    })?;
+    Ok(found)
+}
+
+fn each(bootstrap: &str, topic: &str, mut read: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
     let consumer = consumer(bootstrap, &unique("reader"))?;
     let count = partitions(&consumer, topic)?;
     let mut list = TopicPartitionList::new();
@@ -50,16 +75,15 @@ pub fn records<T>(bootstrap: &str, topic: &str, mut read: impl FnMut(&[u8]) -> T
     }
     consumer.assign(&list)?;
     let mut ended = BTreeSet::new();
-    let mut found = Vec::new();
     while ended.len() < usize::try_from(count)? {
         match consumer.poll(PATIENCE) {
-            Some(Ok(message)) => found.push(read(message.payload().unwrap_or_default())),
+            Some(Ok(message)) => read(&message),
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
             Some(Err(error)) => bail!("reading {topic}: {error}"),
             None => bail!("reading {topic}: nothing for {PATIENCE:?}"),
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// How many committed records a topic has.

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use rdkafka::message::Message as _;
 use tributary_avro::{Config, Topic};
+use tributary_domain::normalize::ERASED;
 use tributary_processors::kafka::log::{LogReader, Range};
 
 use super::publish;
@@ -30,9 +31,10 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
     };
     let mut changes: Vec<Config> = wanted.iter().filter(|c| !same(c)).cloned().collect();
     for (key, known) in &declared {
-        // Rates come by `fx load`, and are never taken back.
+        // Rates come by `fx load`, erasures by `erase`, and neither is ever taken back.
         let gone = key.0 == file.workspace.id
             && key.1 != "fx"
+            && key.1 != ERASED
             && !known.deleted
             && !wanted.iter().any(|c| name(c) == *key);
         if gone && prune {
@@ -90,6 +92,9 @@ pub async fn get(
 
 /// Takes one object back.
 pub async fn delete(settings: &Settings, workspace: &str, kind: &str, id: &str) -> Result<()> {
+    if kind == ERASED {
+        bail!("an erasure is never taken back: what the person does from now on is shown again by itself");
+    }
     let declared = declared(settings).await?;
     let key = (workspace.to_owned(), kind.to_owned(), id.to_owned());
     let Some(known) = declared.get(&key).filter(|c| !c.deleted) else {

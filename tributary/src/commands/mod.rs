@@ -3,6 +3,7 @@
 mod apply;
 pub mod close_days;
 mod commission;
+mod erase;
 mod explain;
 mod fx;
 mod init;
@@ -115,6 +116,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             reason,
             tell,
         } => commission::assign(&load()?, &tell, &customer, &partner, from, &reason).await?,
+        Command::Erase(ask) => return erase::run(&load()?, &ask).await,
         Command::Fx {
             command:
                 Fx::Load {
