@@ -262,7 +262,6 @@ async fn a_person_is_forgotten_and_no_replay_brings_the_name_back() -> Result<()
         "{:?}",
         found(&pipeline).await?
     );
-    exactly_once(&pipeline, &expected, PATIENCE).await?;
     ensure!(
         pipeline.clickhouse()?.net().await? == ledger,
         "the ledger changed"
