@@ -441,6 +441,29 @@ mod tests {
     }
 
     #[test]
+    fn each_takes_the_difference_to_what_should_be_gone_by_then() {
+        let share = |before, after, lines| {
+            let back = Back {
+                before,
+                after,
+                lines,
+                ..Back::new("refund", String::new(), 0, after - before, "usd")
+            };
+            move |of_lines: &[i64], whole| back.share(of_lines, whole, 10_000)
+        };
+        assert_eq!(share(0, 3333, None)(&[], 2000), 667);
+        assert_eq!(share(3333, 6666, None)(&[], 2000), 666);
+        assert_eq!(share(6666, 10_000, None)(&[], 2000), 667);
+        let line = |whole, before, after| LineBack { whole, before, after };
+        // 2000 of 4000 and 400 of 500; of the free line 5 % were gone, and 50 % are.
+        let lines = vec![line(8000, 0, 4000), line(2000, 400, 2000), line(0, 0, 0)];
+        assert_eq!(share(500, 5000, Some(lines))(&[4000, 500, 100], 4600), 2445);
+        // The line that stays is worth less than nothing: all of the two is 2400.
+        let lines = vec![line(12_000, 0, 12_000), line(-2000, 0, 0)];
+        assert_eq!(share(0, 9000, Some(lines))(&[2800, -400], 2400), 2400);
+    }
+
+    #[test]
     fn the_largest_of_what_is_known_was_paid() {
         let charges = [
             fact(1, charge("ch_0", "failed", 9000, 0)),
