@@ -60,11 +60,6 @@ impl<T> Versions<T> {
     pub fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().filter_map(|v| v.value.as_ref())
     }
-
-    /// The latest version that is no deletion.
-    pub fn latest(&self) -> Option<&T> {
-        self.0.last()?.value.as_ref()
-    }
 }
 
 #[cfg(test)]
