@@ -69,6 +69,17 @@ mod tests {
         assert_eq!(scale(1, 1, 3), 0);
         assert_eq!(scale(2, 1, 3), 1);
         assert_eq!(scale(5, 1, 0), 0);
+        // A denominator below zero: a line of the other sign is the whole.
+        assert_eq!(scale(5, 1, -2), -3);
+        assert_eq!(scale(-5, 1, -2), 3);
+    }
+
+    #[test]
+    fn what_64_bits_cannot_hold_stays_at_their_bounds() {
+        assert_eq!(scale(i64::MAX, 3, 2), i64::MAX);
+        assert_eq!(scale(i64::MAX, -3, 2), i64::MIN);
+        assert_eq!(scale(i64::MIN, 3, 2), i64::MIN);
+        assert_eq!(sum([i64::MIN, -1]), i64::MIN);
     }
 
     #[test]

@@ -357,3 +357,369 @@ fn since(facts: &[Fact], charge: &ChargeFact) -> i64 {
     });
     told.min().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tributary_avro::{Line, PaymentIntentFact};
+
+    fn fact(at: i64, body: Body) -> Fact {
+        Fact {
+            id: String::new(),
+            workspace: "acme".to_owned(),
+            mode: "live".to_owned(),
+            at,
+            source: String::new(),
+            trust: "stripe".to_owned(),
+            body,
+        }
+    }
+
+    fn line(id: &str, amount: i64) -> Line {
+        Line {
+            id: id.to_owned(),
+            amount,
+            ..Line::default()
+        }
+    }
+
+    fn sale(paid: i64, lines: &[Line]) -> Sale {
+        Sale {
+            anchor: "in:in_1".to_owned(),
+            at: 0,
+            amount: paid,
+            currency: "usd".to_owned(),
+            lines: lines.to_vec(),
+            billing: "one_time",
+            event_name: String::new(),
+            source: "stripe",
+            client_side: false,
+            paid,
+        }
+    }
+
+    fn charge(id: &str, status: &str, captured: i64, refunded: i64) -> Body {
+        Body::Charge(Box::new(ChargeFact {
+            charge: id.to_owned(),
+            payment_intent: "pi_1".to_owned(),
+            status: status.to_owned(),
+            amount_captured: captured,
+            amount_refunded: refunded,
+            currency: "usd".to_owned(),
+            ..ChargeFact::default()
+        }))
+    }
+
+    fn intent(id: &str, status: &str, received: i64) -> Body {
+        Body::PaymentIntent(Box::new(PaymentIntentFact {
+            payment_intent: id.to_owned(),
+            status: status.to_owned(),
+            amount_received: received,
+            ..PaymentIntentFact::default()
+        }))
+    }
+
+    fn refund(id: &str, created: i64, amount: i64) -> RefundFact {
+        RefundFact {
+            refund: id.to_owned(),
+            charge: "ch_1".to_owned(),
+            status: "succeeded".to_owned(),
+            amount,
+            currency: "usd".to_owned(),
+            reason: "duplicate".to_owned(),
+            created,
+            ..RefundFact::default()
+        }
+    }
+
+    fn told(at: i64, refund: RefundFact) -> Fact {
+        fact(at, Body::Refund(Box::new(refund)))
+    }
+
+    fn note(id: &str, amount: i64, refunds: &[&str], lines: &[Line]) -> CreditNoteFact {
+        CreditNoteFact {
+            credit_note: id.to_owned(),
+            invoice: "in_1".to_owned(),
+            status: "issued".to_owned(),
+            amount,
+            currency: "usd".to_owned(),
+            refunds: refunds.iter().map(|id| (*id).to_owned()).collect(),
+            lines: lines.to_vec(),
+            reason: "order_change".to_owned(),
+            created: 30,
+        }
+    }
+
+    fn noted(at: i64, note: CreditNoteFact) -> Fact {
+        fact(at, Body::CreditNote(Box::new(note)))
+    }
+
+    fn disputed(at: i64, id: &str, status: &str, funds: &str) -> Fact {
+        fact(
+            at,
+            Body::Dispute(Box::new(DisputeFact {
+                dispute: id.to_owned(),
+                status: status.to_owned(),
+                funds: funds.to_owned(),
+                amount: 1000,
+                currency: "usd".to_owned(),
+                reason: "fraudulent".to_owned(),
+                ..DisputeFact::default()
+            })),
+        )
+    }
+
+    /// Anchor, time and amount of everything that goes back.
+    fn backs(facts: &[Fact]) -> Vec<(String, i64, i64)> {
+        let (_, backs) = refunds(facts, &sale(1000, &[]));
+        let row = |back: Back| (back.anchor, back.at, back.amount);
+        backs.into_iter().map(row).collect()
+    }
+
+    fn row(anchor: &str, at: i64, amount: i64) -> (String, i64, i64) {
+        (anchor.to_owned(), at, amount)
+    }
+
+    #[test]
+    fn each_takes_the_difference_to_what_should_be_gone_by_then() {
+        let share = |before, after, lines| {
+            let back = Back {
+                before,
+                after,
+                lines,
+                ..Back::new("refund", String::new(), 0, after - before, "usd")
+            };
+            move |of_lines: &[i64], whole| back.share(of_lines, whole, 10_000)
+        };
+        assert_eq!(share(0, 3333, None)(&[], 2000), 667);
+        assert_eq!(share(3333, 6666, None)(&[], 2000), 666);
+        assert_eq!(share(6666, 10_000, None)(&[], 2000), 667);
+        let line = |whole, before, after| LineBack { whole, before, after };
+        // 2000 of 4000 and 400 of 500; of the free line 5 % were gone, and 50 % are.
+        let lines = vec![line(8000, 0, 4000), line(2000, 400, 2000), line(0, 0, 0)];
+        assert_eq!(share(500, 5000, Some(lines))(&[4000, 500, 100], 4600), 2445);
+        // The line that stays is worth less than nothing: all of the two is 2400.
+        let lines = vec![line(12_000, 0, 12_000), line(-2000, 0, 0)];
+        assert_eq!(share(0, 9000, Some(lines))(&[2800, -400], 2400), 2400);
+    }
+
+    #[test]
+    fn the_largest_of_what_is_known_was_paid() {
+        let charges = [
+            fact(1, charge("ch_0", "failed", 9000, 0)),
+            fact(2, charge("ch_1", "succeeded", 700, 0)),
+            fact(3, charge("ch_2", "succeeded", 100, 0)),
+        ];
+        assert_eq!(refunds(&charges, &sale(500, &[])), (800, vec![]));
+        let intents = [
+            fact(4, intent("pi_0", "requires_payment_method", 9000)),
+            fact(5, intent("pi_1", "succeeded", 900)),
+        ];
+        let facts = [&charges[..], &intents[..]].concat();
+        assert_eq!(refunds(&facts, &sale(500, &[])), (900, vec![]));
+        assert_eq!(refunds(&facts, &sale(1000, &[])), (1000, vec![]));
+    }
+
+    #[test]
+    fn a_refund_counts_when_it_was_made_and_says_why() {
+        let mut failed = refund("re_3", 20, 1);
+        failed.status = "failed".to_owned();
+        let mut canceled = refund("re_4", 20, 1);
+        canceled.status = "canceled".to_owned();
+        let facts = [
+            told(50, refund("re_1", 30, 600)),
+            told(20, refund("re_2", 0, 700)),
+            told(60, failed),
+            told(60, canceled),
+        ];
+        let (gross, backs) = refunds(&facts, &sale(1000, &[]));
+        let back = |anchor: &str, at, amount, before, after| Back {
+            kind: "refund",
+            anchor: anchor.to_owned(),
+            at,
+            amount,
+            currency: "usd".to_owned(),
+            status: "succeeded".to_owned(),
+            reason: "duplicate".to_owned(),
+            before,
+            after,
+            lines: None,
+        };
+        // Of 1300 only what was paid.
+        let expected = [
+            back("re:re_2", 20, 700, 0, 700),
+            back("re:re_1", 30, 600, 700, 1000),
+        ];
+        assert_eq!((gross, &backs[..]), (1000, &expected[..]));
+    }
+
+    #[test]
+    fn what_a_charge_tells_beyond_its_refunds_goes_back_when_it_was_first_told() {
+        let facts = [
+            fact(5, charge("ch_2", "succeeded", 0, 100)),
+            fact(10, charge("ch_1", "succeeded", 0, 0)),
+            fact(20, charge("ch_1", "succeeded", 0, 100)),
+            fact(30, charge("ch_1", "succeeded", 0, 100)),
+        ];
+        let expected = [row("re:excess/ch_2", 5, 100), row("re:excess/ch_1", 20, 100)];
+        assert_eq!(backs(&facts), expected);
+        let (_, all) = refunds(&facts, &sale(1000, &[]));
+        assert!(all.iter().all(|back| back.status == "succeeded"));
+    }
+
+    #[test]
+    fn a_charge_counts_its_own_refunds_that_it_could_know_of() {
+        let of = |charge: &str, intent: &str, refund: RefundFact| RefundFact {
+            charge: charge.to_owned(),
+            payment_intent: intent.to_owned(),
+            ..refund
+        };
+        let facts = [
+            fact(30, charge("ch_1", "succeeded", 0, 100)),
+            told(30, refund("re_1", 30, 1)),
+            told(30, of("", "pi_1", refund("re_2", 20, 2))),
+            told(30, of("", "pi_9", refund("re_3", 20, 4))), // of another payment
+            told(40, refund("re_4", 31, 8)),                 // later
+            told(30, of("ch_9", "pi_1", refund("re_5", 20, 16))), // of another attempt
+        ];
+        let excess = |facts: &[Fact]| {
+            let found = backs(facts);
+            found.into_iter().find(|(anchor, ..)| anchor == "re:excess/ch_1")
+        };
+        assert_eq!(excess(&facts), Some(row("re:excess/ch_1", 30, 97)));
+        for amount in [97, 98] {
+            let more = [&facts[..], &[told(30, refund("re_6", 20, amount))]].concat();
+            assert_eq!(excess(&more), None, "{amount}");
+        }
+    }
+
+    #[test]
+    fn a_credit_note_takes_back_what_no_refund_pays_out() {
+        let mut void = note("cn_4", 400, &[], &[]);
+        void.status = "void".to_owned();
+        let mut undated = note("cn_5", 7, &[], &[]);
+        undated.created = 0;
+        let facts = [
+            told(10, refund("re_0", 10, 50)),
+            told(20, refund("re_1", 20, 200)),
+            noted(50, note("cn_1", 500, &["re_1"], &[])),
+            noted(50, note("cn_2", 200, &["re_1"], &[])), // all of it
+            noted(50, note("cn_3", 300, &["re_9"], &[])), // waits for its refund
+            noted(50, void),
+            noted(60, undated),
+        ];
+        let expected = [
+            row("re:re_0", 10, 50),
+            row("re:re_1", 20, 200),
+            row("cn:cn_1", 30, 300),
+            row("cn:cn_5", 60, 7),
+        ];
+        assert_eq!(backs(&facts), expected);
+        let (_, all) = refunds(&facts, &sale(1000, &[]));
+        let told: Vec<(&str, &str)> = all.iter().map(|b| (&*b.status, &*b.reason)).collect();
+        assert_eq!(told[2..], [("issued", "order_change"); 2]);
+    }
+
+    /// What of each line went back with each of what went back.
+    fn taken(facts: &[Fact], lines: &[Line]) -> Vec<Option<Vec<i64>>> {
+        let paid = lines.iter().map(|line| line.amount).sum();
+        let (_, backs) = refunds(facts, &sale(paid, lines));
+        let mut before = vec![0; lines.len()];
+        let of = |back: Back| {
+            let found = back.lines?;
+            assert_eq!(found.iter().map(|l| l.before).collect::<Vec<_>>(), before);
+            assert!(found.iter().zip(lines).all(|(l, line)| l.whole == line.amount));
+            before = found.iter().map(|l| l.after).collect();
+            Some(found.iter().map(|l| l.after - l.before).collect())
+        };
+        backs.into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn credit_notes_take_back_of_the_lines_that_they_name_and_the_rest_of_what_is_left() {
+        let lines = [line("a", 10_000), line("b", 5000)];
+        let named = [line("b", 1500), line("", 9000), line("b", 500)];
+        let facts = [
+            told(10, refund("re_1", 10, 1000)),
+            told(20, refund("re_2", 20, 2000)),
+            noted(30, note("cn_1", 3000, &["re_1", "re_2"], &named)),
+            noted(30, note("cn_2", 500, &[], &[line("a", 500)])),
+            told(40, refund("re_3", 40, 1000)),
+            told(50, refund("re_4", 50, 10_500)),
+        ];
+        let expected = [
+            [0, 1000],    // named
+            [769, 1231],  // 1000 more is named, 1000 is divided 10,000 to 3000
+            [500, 0],     // named
+            [759, 241],   // 8731 to 2769
+            [7972, 2528], // everything
+        ];
+        assert_eq!(taken(&facts, &lines), expected.map(|parts| Some(parts.to_vec())));
+    }
+
+    #[test]
+    fn each_refund_goes_by_its_own_credit_note() {
+        let lines = [line("a", 10_000), line("b", 5000)];
+        let mut foreign = note("cn_0", 400, &["re_3"], &[line("a", 400)]);
+        foreign.currency = "eur".to_owned();
+        let facts = [
+            told(10, refund("re_1", 10, 300)),
+            told(20, refund("re_2", 20, 200)),
+            told(30, refund("re_3", 30, 1450)),
+            noted(40, foreign),
+            noted(40, note("cn_1", 300, &["re_1"], &[line("a", 300)])),
+            noted(40, note("cn_2", 200, &["re_2"], &[line("b", 200)])),
+        ];
+        let expected = [[300, 0], [0, 200], [970, 480]].map(|parts| Some(parts.to_vec()));
+        assert_eq!(taken(&facts, &lines), expected);
+    }
+
+    #[test]
+    fn a_credit_note_that_names_no_line_of_the_sale_takes_of_the_whole() {
+        let lines = [line("a", 10_000), line("b", 5000)];
+        let mut foreign = note("cn_2", 300, &[], &[line("a", 300)]);
+        foreign.currency = "eur".to_owned();
+        for note in [note("cn_1", 300, &[], &[line("", 300)]), foreign] {
+            assert_eq!(taken(&[noted(30, note)], &lines), [None]);
+        }
+    }
+
+    #[test]
+    fn the_money_of_a_dispute_is_gone_until_it_comes_back() {
+        let facts = [
+            disputed(10, "dp_1", "needs_response", ""),
+            disputed(20, "dp_1", "under_review", "withdrawn"),
+            disputed(30, "dp_1", "under_review", "reinstated"),
+            disputed(40, "dp_1", "lost", ""),
+        ];
+        let gone = |at| vec![row("dp:dp_1", at, 1000)];
+        assert_eq!((backs(&facts[..1]), is_disputed(&facts[..1])), (vec![], true));
+        assert_eq!((backs(&facts[..2]), is_disputed(&facts[..2])), (gone(20), false));
+        assert_eq!((backs(&facts[..3]), is_disputed(&facts[..3])), (vec![], true));
+        assert_eq!((backs(&facts), is_disputed(&facts)), (gone(20), false));
+        // Lost without a word about its money.
+        let lost = [facts[0].clone(), facts[3].clone()];
+        assert_eq!((backs(&lost), is_disputed(&lost)), (gone(40), false));
+        let (_, all) = refunds(&lost, &sale(1000, &[]));
+        assert_eq!(
+            all.iter().map(|b| (b.kind, &*b.status, &*b.reason)).next(),
+            Some(("dispute", "lost", "fraudulent"))
+        );
+        // Won without a word about its money.
+        let won = [facts[1].clone(), disputed(50, "dp_1", "won", "")];
+        assert_eq!((backs(&won), is_disputed(&won)), (vec![], false));
+    }
+
+    #[test]
+    fn each_dispute_is_its_own() {
+        let facts = [
+            disputed(10, "dp_1", "under_review", "withdrawn"),
+            disputed(20, "dp_1", "under_review", "reinstated"),
+            disputed(30, "dp_2", "under_review", "withdrawn"),
+        ];
+        assert_eq!(backs(&facts), [row("dp:dp_2", 30, 1000)]);
+        assert!(is_disputed(&facts));
+        assert!(!is_disputed(&facts[2..]));
+        assert!(!is_disputed(&[]));
+    }
+}

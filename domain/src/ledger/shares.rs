@@ -137,6 +137,8 @@ mod tests {
         assert_eq!(divide(&[1000, 500], &[1, 1]), [500, 250]);
         assert_eq!(divide(&[5, 0], &[1, 1]), [3, 0]); // 2.5
         assert_eq!(divide(&[-5, 0], &[1, 1]), [-3, 0]);
+        assert_eq!(divide(&[1, 0], &[1, 1]), [1, 0]); // 0.5
+        assert_eq!(divide(&[-2, 1], &[1, 1]), [-1, 0]); // -0.5, of both signs
         assert_eq!(divide(&[5], &[0]), [0]);
     }
 

@@ -405,4 +405,31 @@ mod tests {
             assert_eq!(attribute.to_string(), *name);
         }
     }
+
+    #[test]
+    fn what_is_denied_is_the_contrary_of_what_is_known() {
+        let product = "sale.productId";
+        assert!(holds(product, "not_equals", r#""b""#, Value::Text("a")));
+        assert!(!holds(product, "not_equals", r#""a""#, Value::Text("a")));
+        assert!(holds(product, "not_in", r#"["x","b"]"#, Value::Text("a")));
+        assert!(!holds(product, "not_in", r#"["x","a"]"#, Value::Text("a")));
+        assert!(!holds(product, "not_contains", r#""od_""#, Value::Text("prod_a")));
+        assert!(!holds("sale.amount", "not_in", "[5]", Value::Unknown));
+        assert!(!holds("sale.amount", "not_contains", r#""5""#, Value::Unknown));
+        assert!(holds("sale.amount", "not_in", "[5]", Value::Number(4)));
+        assert!(!holds("sale.amount", "not_in", "[4, 5]", Value::Number(4)));
+    }
+
+    #[test]
+    fn attributes_are_written_as_they_are_read() {
+        for name in ["sale.metadata.plan", "lead.metadata.a.b", "customer.country"] {
+            let attribute: Attribute = name.parse().unwrap();
+            let text = serde_json::to_string(&attribute).unwrap();
+            assert_eq!(text, format!("{name:?}"));
+            assert_eq!(serde_json::from_str::<Attribute>(&text).unwrap(), attribute);
+        }
+        for name in ["sale.metadata.", "lead.metadata.", "metadata.plan", ""] {
+            assert!(name.parse::<Attribute>().is_err(), "{name}");
+        }
+    }
 }

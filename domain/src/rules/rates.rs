@@ -275,4 +275,57 @@ mod tests {
         }
         assert!(day("2026-01-02", "EUR", &[("usd", "1")]).numbers().is_err());
     }
+
+    #[test]
+    fn a_day_counts_if_anything_of_it_does() {
+        let mut rates = Rates::default();
+        let mut add = |fact: &str, at, rates_of_day: &[(&str, &str)]| {
+            let day = day("2026-01-02", "eur", rates_of_day);
+            rates.add(fact, at, &day, &day.numbers().unwrap())
+        };
+        assert!(add("b", 2, &[("gbp", "0.9"), ("usd", "1.1")]));
+        assert!(add("c", 3, &[("gbp", "0.9"), ("usd", "1.2")])); // one says the same
+        assert!(add("d", 3, &[("chf", "0.95"), ("usd", "1.2")])); // one is new
+        assert!(!add("e", 3, &[("gbp", "0.8"), ("usd", "1.2")]));
+        assert!(add("a", 2, &[("gbp", "0.8")])); // told at the same time, by the lesser fact
+    }
+
+    #[test]
+    fn a_base_that_is_one_of_the_two_goes_before_one_that_knows_both() {
+        let rates = known(&[
+            day("2026-01-02", "chf", &[("eur", "1"), ("usd", "1")]),
+            day("2026-01-02", "eur", &[("usd", "2")]),
+        ]);
+        let convert = |from, to| {
+            let converted = rates.convert(100, from, to, at("2026-01-02T09:00:00Z"));
+            converted.map(|c| c.amount)
+        };
+        assert_eq!(convert("eur", "usd"), Some(200));
+        assert_eq!(convert("usd", "eur"), Some(50));
+        assert_eq!(convert("eur", "chf"), Some(100));
+        assert_eq!(convert("eur", "gbp"), None);
+    }
+
+    #[test]
+    fn a_rate_of_which_ten_digits_are_zero_is_none() {
+        let rates = known(&[day("2026-01-02", "idr", &[("usd", "0.00000000001")])]);
+        assert_eq!(rates.convert(100, "idr", "usd", at("2026-01-02T09:00:00Z")), None);
+    }
+
+    #[test]
+    fn a_day_is_declared_under_its_base_and_date() {
+        let workspace: Workspace = serde_json::from_str(r#"{"id":"acme","modes":["live"]}"#).unwrap();
+        let day = day("2026-01-02", "eur", &[("usd", "1.10")]);
+        let declared = Config {
+            workspace: "acme".to_owned(),
+            kind: "fx".to_owned(),
+            id: "eur/2026-01-02".to_owned(),
+            at: 5,
+            modes: vec!["live".to_owned()],
+            from: None,
+            deleted: false,
+            document: r#"{"date":"2026-01-02","base":"eur","rates":{"usd":"1.10"}}"#.to_owned(),
+        };
+        assert_eq!(day.config(&workspace, 5), declared);
+    }
 }

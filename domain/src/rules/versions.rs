@@ -60,11 +60,6 @@ impl<T> Versions<T> {
     pub fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().filter_map(|v| v.value.as_ref())
     }
-
-    /// The latest version that is no deletion.
-    pub fn latest(&self) -> Option<&T> {
-        self.0.last()?.value.as_ref()
-    }
 }
 
 #[cfg(test)]
@@ -109,5 +104,26 @@ mod tests {
             [1, 4, 5, 15, 25, 99].map(|t| versions.at(t).copied()),
             [Some(1), Some(1), Some(3), Some(3), Some(3), Some(3)]
         );
+    }
+
+    #[test]
+    fn of_those_declared_at_one_time_the_greater_fact_counts_in_any_order() {
+        for order in [["a", "b"], ["b", "a"]] {
+            let mut versions = Versions::default();
+            for fact in order {
+                let value = if fact == "a" { 1 } else { 2 };
+                assert!(versions.add(version(fact, None, 10, Some(value))));
+            }
+            assert_eq!(versions.at(10), Some(&2), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn all_leaves_out_deletions() {
+        let mut versions = Versions::default();
+        versions.add(version("a", None, 10, Some(1)));
+        versions.add(version("b", None, 20, None));
+        versions.add(version("c", None, 30, Some(3)));
+        assert_eq!(versions.all().copied().collect::<Vec<_>>(), [1, 3]);
     }
 }
