@@ -372,6 +372,7 @@ mod tests {
             source: String::new(),
             trust: "stripe".to_owned(),
             body,
+            account: String::new(),
         }
     }
 
