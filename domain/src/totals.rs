@@ -66,10 +66,12 @@ pub fn of_partner(tenant: &Tenant, totals: PartnerTotalsFact) -> Fact {
     origin.fact(Body::PartnerTotals(Box::new(totals)))
 }
 
+/// What a link has in a day: its totals without countries, and the clicks of each country.
+type Counted<'a> = (ClickTotalsFact, BTreeMap<&'a str, i64>);
+
 /// The facts of all days and links that these clicks are of.
 pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
-    let mut days: BTreeMap<(Tenant, i64, &str, &str), (ClickTotalsFact, BTreeMap<&str, i64>)> =
-        BTreeMap::new();
+    let mut days: BTreeMap<(Tenant, i64, &str, &str), Counted<'_>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for click in clicks.filter(|click| is_paid_for(click)) {
         let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
@@ -89,20 +91,19 @@ pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
             });
         *countries.entry(&click.country).or_default() += i64::from(seen.insert(once(click)));
     }
-    let fact =
-        |((tenant, ..), (totals, countries)): ((Tenant, _, _, _), (ClickTotalsFact, BTreeMap<&str, i64>))| {
-            let countries = countries.into_iter().map(|(country, clicks)| CountryClicks {
-                country: country.to_owned(),
-                clicks,
-            });
-            of_link(
-                &tenant,
-                ClickTotalsFact {
-                    countries: countries.collect(),
-                    ..totals
-                },
-            )
-        };
+    let fact = |((tenant, ..), (totals, countries)): ((Tenant, _, _, _), Counted<'_>)| {
+        let countries = countries.into_iter().map(|(country, clicks)| CountryClicks {
+            country: country.to_owned(),
+            clicks,
+        });
+        of_link(
+            &tenant,
+            ClickTotalsFact {
+                countries: countries.collect(),
+                ..totals
+            },
+        )
+    };
     days.into_iter().map(fact).collect()
 }
 

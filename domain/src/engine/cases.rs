@@ -229,7 +229,7 @@ fn click_reference(id: &str) -> String {
 
 /// What a click ID or CID turns out to be.
 pub(super) enum Told {
-    Click((String, ClickFact)),
+    Click(Box<(String, ClickFact)>),
     Redemption((String, Redeemed)),
 }
 
@@ -250,12 +250,12 @@ pub(super) fn redeemed(fact: &Fact) -> Option<(String, Redeemed)> {
 /// click with the least fact ID counts, and the first redemption, so that order does not matter.
 pub(super) fn tell(tables: &mut Tables<'_>, dirty: &mut Dirty, told: Told) -> Result<bool, StoreError> {
     let id = match &told {
-        Told::Click((_, click)) => click.click_id.clone(),
+        Told::Click(told) => told.1.click_id.clone(),
         Told::Redemption((_, redeemed)) => redeemed.cid.clone(),
     };
     let mut record = tables.take_click(&id)?.unwrap_or_default();
     let is_known = match &told {
-        Told::Click((fact, _)) => record.told.as_ref().is_some_and(|(known, _)| known <= fact),
+        Told::Click(told) => record.told.as_ref().is_some_and(|(known, _)| *known <= told.0),
         Told::Redemption((fact, told)) => {
             let first = record.redeemed.as_ref().map(|(fact, told)| (told.at, fact));
             first.is_some_and(|first| first <= (told.at, fact))
@@ -266,7 +266,7 @@ pub(super) fn tell(tables: &mut Tables<'_>, dirty: &mut Dirty, told: Told) -> Re
         return Ok(false);
     }
     match told {
-        Told::Click(click) => record.told = Some(click),
+        Told::Click(click) => record.told = Some(*click),
         Told::Redemption(redeemed) => record.redeemed = Some(redeemed),
     }
     if record.many {

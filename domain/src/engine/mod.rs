@@ -294,7 +294,7 @@ impl Engine {
             tenant: number,
         };
         if let Body::Click(click) = fact.body {
-            let told = Told::Click((fact.id, *click));
+            let told = Told::Click(Box::new((fact.id, *click)));
             return Ok(if cases::tell(&mut tables, &mut self.dirty, told)? {
                 Verdict::Applied
             } else {
