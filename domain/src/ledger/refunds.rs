@@ -158,7 +158,7 @@ pub fn refunds(facts: &[Fact], sale: &Sale) -> (i64, Vec<Back>) {
             .filter_map(|(fact, note)| unpaid_part(fact, note, &objects)),
     );
     out.extend(disputes(facts).filter_map(|dispute| dispute.back()));
-    out.extend(commanded(facts, &sale.currency));
+    out.extend(commanded(facts, sale));
     out.sort_by(|a, b| (a.at, &a.anchor).cmp(&(b.at, &b.anchor)));
     let mut sum = 0;
     for back in &mut out {
@@ -184,8 +184,13 @@ pub fn refund_by_api(command: &Body) -> String {
     format!("{BY_API}{}", object(command))
 }
 
-/// Refunds told by API (rule G7): each of its own ID once, and one of all that is left.
-fn commanded<'a>(facts: &'a [Fact], currency: &'a str) -> impl Iterator<Item = Back> + 'a {
+/// Refunds told by API (rule G7): each of its own ID once, and one of all that is left. They are told in the currency of
+/// the sale, and count in the one in which it was paid.
+fn commanded<'a>(facts: &'a [Fact], sale: &'a Sale) -> impl Iterator<Item = Back> + 'a {
+    let (part, of, currency) = match &sale.presented {
+        Some(shown) => (shown.total, shown.source_total, &shown.currency),
+        None => (1, 1, &sale.currency),
+    };
     let told = facts.iter().filter_map(|fact| match &fact.body {
         Body::Command(command) if command.command == "refund" => Some((fact, &**command)),
         _ => None,
@@ -199,7 +204,10 @@ fn commanded<'a>(facts: &'a [Fact], currency: &'a str) -> impl Iterator<Item = B
     }
     first.into_values().map(move |(fact, command)| {
         let anchor = refund_by_api(&fact.body);
-        let amount = if command.amount == 0 { ALL } else { command.amount };
+        let amount = match command.amount {
+            0 => ALL,
+            told => money::scale(told, part, of),
+        };
         Back {
             status: "succeeded".to_owned(),
             reason: command.reason.clone(),
@@ -361,6 +369,7 @@ fn since(facts: &[Fact], charge: &ChargeFact) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::sale::Presented;
     use tributary_avro::{Line, PaymentIntentFact};
 
     fn fact(at: i64, body: Body) -> Fact {
@@ -396,7 +405,37 @@ mod tests {
             source: "stripe",
             client_side: false,
             paid,
+            presented: None,
         }
+    }
+
+    #[test]
+    fn a_refund_by_api_is_told_in_the_currency_of_the_shop() {
+        let sale = Sale {
+            amount: 6_700,
+            presented: Some(Presented {
+                total: 10_000,
+                currency: "jpy".to_owned(),
+                source_total: 6_700,
+            }),
+            ..sale(10_000, &[])
+        };
+        let refund = |at, amount, id: &str| {
+            let command = CommandFact {
+                command: "refund".to_owned(),
+                names: "cs_1".to_owned(),
+                amount,
+                payout_id: id.to_owned(),
+                ..CommandFact::default()
+            };
+            fact(at, Body::Command(Box::new(command)))
+        };
+        let (gross, backs) = refunds(&[refund(1, 3_350, "half"), refund(2, 0, "")], &sale);
+        let told: Vec<_> = backs
+            .iter()
+            .map(|back| (back.amount, back.currency.as_str(), back.share(&[], 6_700, gross)))
+            .collect();
+        assert_eq!(told, [(5_000, "jpy", 3_350), (5_000, "jpy", 3_350)]);
     }
 
     fn charge(id: &str, status: &str, captured: i64, refunded: i64) -> Body {

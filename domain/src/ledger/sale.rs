@@ -37,6 +37,19 @@ pub struct Sale {
     pub client_side: bool,
     /// What was paid with tax: the base of refunds if no charge is known.
     pub paid: i64,
+    /// What the payer was shown, where that was in another currency (Adaptive Pricing): of this `paid` is told, too.
+    pub presented: Option<Presented>,
+}
+
+/// A total in the payer's currency and in the shop's, minor units of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    /// In the payer's currency.
+    pub total: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// The same in the shop's currency.
+    pub source_total: i64,
 }
 
 /// Why a payment is no sale, as far as its facts go.
@@ -271,6 +284,7 @@ fn of_period(facts: &[Fact]) -> Result<Sale, Waiting> {
         source: "stripe",
         client_side: false,
         paid: amount,
+        presented: None,
     }
     .worth_something()
 }
@@ -358,6 +372,7 @@ fn of_invoice(facts: &[Fact], invoice: &InvoiceFact) -> Result<Sale, Waiting> {
         source: "stripe",
         client_side: false,
         paid: invoice.amount_paid,
+        presented: None,
     }
     .worth_something()
 }
@@ -399,6 +414,7 @@ fn of_session(facts: &[Fact], session: &SessionFact) -> Result<Sale, Waiting> {
         source: "stripe",
         client_side: false,
         paid: total,
+        presented: None,
     }
     .worth_something()
 }
@@ -409,6 +425,11 @@ fn adaptive_pricing(sale: &mut Sale, session: &SessionFact) {
         return;
     };
     sale.amount = source_total - money::scale(session.amount_tax, source_total, total);
+    sale.presented = Some(Presented {
+        total,
+        currency: session.currency.clone(),
+        source_total,
+    });
     sale.currency = session.source_currency.clone();
     sale.lines = fit_lines(&sale.lines, sale.amount, false);
 }
@@ -436,6 +457,7 @@ fn of_call(facts: &[Fact]) -> Option<Result<Sale, Waiting>> {
         source: if fact.trust == "browser" { "browser" } else { "api" },
         client_side: fact.trust == "browser",
         paid: call.amount,
+        presented: None,
     };
     Some(sale.worth_something())
 }
@@ -471,6 +493,7 @@ fn of_bare_payment(facts: &[Fact], bare_payments: bool) -> Result<Sale, Waiting>
         source: "stripe",
         client_side: false,
         paid: amount,
+        presented: None,
     };
     let paid_intent = intents.iter().find(|(_, p)| p.status == "succeeded");
     if let Some((
