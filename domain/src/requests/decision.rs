@@ -2,7 +2,7 @@
 //!
 //! They are told, not checked against the ledger: who decides about what is not there decides about nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tributary_avro::{Track, TrackCommand};
@@ -46,15 +46,21 @@ pub(super) fn many(
         ));
     }
     let mut commands = Vec::with_capacity(told.len());
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
     for (i, fields) in told.iter().enumerate() {
         let place = |e: ApiError| ApiError::field(&format!("commissions[{i}]"), e.message);
         let id = fields.text("id", NAME_LIMIT).map_err(place)?.unwrap_or_default();
         let command = decision(id, fields).map_err(place)?;
-        // All of them are of one moment: of two that differ neither would be the later.
-        if !seen.insert((id, command.partner_id.clone(), command.payout_id.clone())) {
+        // All of them are of one moment: of two that differ neither would be the later. No partner means all of them.
+        let own = (command.partner_id.clone(), command.payout_id.clone());
+        let of_id = seen.entry(id).or_default();
+        let meets = |(partner, payout): &(String, String)| {
+            *payout == own.1 && (*partner == own.0 || partner.is_empty() || own.0.is_empty())
+        };
+        if of_id.iter().any(meets) {
             return Err(place(ApiError::field("id", "stands twice for this partner")));
         }
+        of_id.push(own);
         commands.push(command);
     }
     accept(commands, &fields, key, call)

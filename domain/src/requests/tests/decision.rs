@@ -169,6 +169,12 @@ fn many_at_once() {
             422,
             "commissions[1]: id: stands twice",
         ),
+        (
+            json!({"commissions": [{"id": "in_1", "status": "rejected", "reason": "test"},
+                {"id": "in_1", "status": "approved", "partnerId": "ada"}]}),
+            422,
+            "commissions[1]: id: stands twice",
+        ),
     ] {
         let error = patch("/commissions/bulk", SECRET, &body)
             .to(&directory())
