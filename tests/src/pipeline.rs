@@ -111,7 +111,8 @@ impl Pipeline {
             self.edge.trim_start_matches("http://"),
         );
         // Short sessions: a process that dies or sleeps is given up within seconds. State goes to disk in small runs, so
-        // that a restart finds some, and not all of it; and a transaction often runs out of its time.
+        // that a restart finds some, and not all of it; and a transaction often runs out of its time. Days are closed by
+        // hand, so that facts can be counted.
         Ok(format!(
             "[kafka]\nbootstrap = \"{kafka}\"\nsession_timeout_ms = 3000\n\
              [kafka.properties]\n\"session.timeout.ms\" = \"3000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
@@ -121,6 +122,7 @@ impl Pipeline {
              [ingest]\nlisten = \"{listen}\"\n\
              [join]\nwrite_ms = 500\n\
              [attribute]\nfacts_per_transaction = 200\ncases_per_transaction = 25\ncompute_ms = 5\nflush_bytes = 200000\n\
+             [sink]\nclose_days = false\n\
              [state]\ndir = \"{dir}/state\"\n\
              [secrets]\ndir = \"{dir}/secrets\"\nmail_key = \"{MAIL_KEY}\"\n"
         ))

@@ -88,7 +88,9 @@ pub async fn process(settings: Settings, stages: BTreeSet<StageName>, shutdown: 
 
 /// The sink, and who closes days: both need Kafka and ClickHouse.
 pub async fn sink(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    tokio::spawn(close_days::keep(settings.clone(), shutdown.clone()));
+    if settings.sink.close_days.unwrap_or(true) {
+        tokio::spawn(close_days::keep(settings.clone(), shutdown.clone()));
+    }
     let schemas = Arc::new(FromRegistry(registry(&settings).await?));
     tributary_sinks::run(settings.sink(), settings.clickhouse(), schemas, shutdown.wait())
         .await

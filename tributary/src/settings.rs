@@ -146,6 +146,8 @@ pub struct Sink {
     pub batch_rows: Option<usize>,
     /// Consume the pipeline's own topics.
     pub pipeline: Option<bool>,
+    /// Whether it closes days; one of several sinks is enough.
+    pub close_days: Option<bool>,
     /// Further topics and their tables.
     pub tables: Vec<tributary_sinks::Foreign>,
 }
