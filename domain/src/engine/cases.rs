@@ -33,6 +33,7 @@ pub(super) enum Added {
 /// Adds a fact that belongs to a case.
 pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: Fact) -> Result<Added, StoreError> {
     let keys = keys(&fact);
+    let fact_is_of_browser = fact.trust == "browser";
     let added = if keys.objects.is_empty() {
         add_to_case(tables, dirty, fact, &keys)?
     } else {
@@ -41,7 +42,11 @@ pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: Fact) -> Res
     if matches!(added, Added::Duplicate) {
         return Ok(added);
     }
-    mark_told_by_browser(tables, dirty, &keys)?;
+    if fact_is_of_browser {
+        tables.cells.browsers.insert(tables.tenant);
+    } else if tables.cells.browsers.contains(&tables.tenant) {
+        mark_told_by_browser(tables, dirty, &keys)?;
+    }
     for address in keys.case.iter().filter(|k| k.starts_with("mail:")) {
         if count_names(tables, address, &keys)? {
             stop_joining(tables, dirty, address)?;

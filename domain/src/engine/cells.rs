@@ -3,7 +3,7 @@
 //! Invariant: after `flush` the store holds everything. A record that is taken out must be put back before
 //! anybody asks for it again; whoever does ask gets an error, not an old copy.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +18,8 @@ pub(super) struct Cells {
     pub(super) cases: Shelf<Case>,
     pub(super) clicks: Shelf<ClickRecord>,
     pub(super) counters: Shelf<u64>,
+    /// Tenants of which a browser ever told anything: the others need not look for it.
+    pub(super) browsers: FxHashSet<u32>,
 }
 
 impl Cells {

@@ -19,6 +19,7 @@ mod state;
 use rustc_hash::FxHashMap;
 use tributary_avro::{Body, Fact};
 
+use crate::fact::BROWSER;
 pub use crate::ledger::Row;
 use crate::rules::{Asks, DayRates, GOOD_FOR, Rules};
 use crate::store::{Store, StoreError};
@@ -110,6 +111,10 @@ impl Engine {
             });
             let modes = engine.numbers.entry(workspace.to_owned()).or_default();
             modes.insert(mode.to_owned(), number);
+            let told_by_browser = key(Table::Keys, number, BROWSER.as_bytes());
+            if !store.scan(&told_by_browser, &[], 1)?.is_empty() {
+                engine.cells.browsers.insert(number);
+            }
         }
         if let Some(dirty) = store.get(DIRTY)? {
             engine.dirty = decode(&dirty)?;

@@ -352,7 +352,7 @@ fn view(tables: &mut Tables<'_>, number: u64, case: &Case, rules: &Rules) -> Res
         }
     }
     // Rule C9: what browsers told never overrides what others told.
-    if touches.clicks.is_empty() {
+    if touches.clicks.is_empty() && tables.cells.browsers.contains(&tables.tenant) {
         touches.clicks = told_by_browsers(tables, case)?;
         touches.by_browser = !touches.clicks.is_empty();
     }
