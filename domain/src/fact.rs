@@ -102,9 +102,14 @@ pub fn object(body: &Body) -> String {
 /// How the keys begin of what only a browser told (rule C9).
 pub const BROWSER: &str = "browser:";
 
+/// Whether only a browser told a fact.
+pub fn is_by_browser(fact: &Fact) -> bool {
+    fact.trust == "browser"
+}
+
 /// Whether an object is of what a browser told. What servers and Stripe tell stands in objects of its own.
 pub fn is_of_browser(facts: &[Fact]) -> bool {
-    facts.iter().any(|fact| fact.trust == "browser")
+    facts.iter().any(is_by_browser)
 }
 
 /// The key of a sale told by API: the Stripe object's own key if the external ID is one (rule E1).

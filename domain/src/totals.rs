@@ -44,26 +44,24 @@ fn once(click: &Click) -> (&str, &str, &str, i64) {
     )
 }
 
+/// Where a statement about a day comes from.
+fn closed(tenant: &Tenant, day: i64) -> Origin {
+    Origin {
+        tenant: tenant.clone(),
+        at: end_of(day),
+        source: format!("closed/{day}"),
+        trust: "operator",
+    }
+}
+
 /// The fact that the clicks on a link in a day are.
 pub fn of_link(tenant: &Tenant, clicks: ClickTotalsFact) -> Fact {
-    let origin = Origin {
-        tenant: tenant.clone(),
-        at: end_of(clicks.day),
-        source: format!("closed/{}", clicks.day),
-        trust: "operator",
-    };
-    origin.fact(Body::ClickTotals(Box::new(clicks)))
+    closed(tenant, clicks.day).fact(Body::ClickTotals(Box::new(clicks)))
 }
 
 /// The fact that a partner's totals are.
 pub fn of_partner(tenant: &Tenant, totals: PartnerTotalsFact) -> Fact {
-    let origin = Origin {
-        tenant: tenant.clone(),
-        at: end_of(totals.day),
-        source: format!("closed/{}", totals.day),
-        trust: "operator",
-    };
-    origin.fact(Body::PartnerTotals(Box::new(totals)))
+    closed(tenant, totals.day).fact(Body::PartnerTotals(Box::new(totals)))
 }
 
 /// What a link has in a day: its totals without countries, and the clicks of each country.

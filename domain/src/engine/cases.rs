@@ -11,7 +11,7 @@ use tributary_avro::{Body, ClickFact, Fact};
 use super::dirty::Dirty;
 use super::keys::{Keys, keys};
 use super::state::{Case, Node, Object, Table, Tables, last_number, pair};
-use crate::fact::BROWSER;
+use crate::fact::{BROWSER, is_by_browser};
 use crate::ledger::Redeemed;
 use crate::store::StoreError;
 
@@ -33,7 +33,7 @@ pub(super) enum Added {
 /// Adds a fact that belongs to a case.
 pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: Fact) -> Result<Added, StoreError> {
     let keys = keys(&fact);
-    let fact_is_of_browser = fact.trust == "browser";
+    let is_by_browser = is_by_browser(&fact);
     let added = if keys.objects.is_empty() {
         add_to_case(tables, dirty, fact, &keys)?
     } else {
@@ -42,7 +42,7 @@ pub(super) fn add(tables: &mut Tables<'_>, dirty: &mut Dirty, fact: Fact) -> Res
     if matches!(added, Added::Duplicate) {
         return Ok(added);
     }
-    if fact_is_of_browser {
+    if is_by_browser {
         tables.cells.browsers.insert(tables.tenant);
     } else if tables.cells.browsers.contains(&tables.tenant) {
         mark_told_by_browser(tables, dirty, &keys)?;
@@ -70,7 +70,7 @@ fn mark_told_by_browser(tables: &mut Tables<'_>, dirty: &mut Dirty, keys: &Keys)
 
 /// Whether somebody else than a browser told of the object that only browsers' facts are of.
 pub(super) fn is_superseded(tables: &mut Tables<'_>, facts: &[Fact]) -> Result<bool, StoreError> {
-    let own = facts.iter().find(|fact| fact.trust == "browser");
+    let own = facts.iter().find(|fact| is_by_browser(fact));
     let Some(key) = own.and_then(|fact| keys(fact).objects.first().cloned()) else {
         return Ok(false);
     };

@@ -3,7 +3,7 @@
 
 use tributary_avro::{Body, CustomerRef, DiscountRef, Fact};
 
-use crate::fact::{BROWSER, object, sale_key};
+use crate::fact::{BROWSER, is_by_browser, object, sale_key};
 use crate::ledger::refund_by_api;
 
 /// The keys of one fact.
@@ -22,7 +22,7 @@ pub struct Keys {
 /// The keys that a fact states.
 pub fn keys(fact: &Fact) -> Keys {
     let mut keys = told(fact);
-    if fact.trust == "browser" {
+    if is_by_browser(fact) {
         keys.set_apart(&fact.body);
     }
     keys

@@ -101,9 +101,7 @@ impl Engine {
             }
             for (rewarded, _) in store.scan(&key(Table::Rewarded, number, &[]), &[], usize::MAX)? {
                 let prefix = [rewarded.get(5..).unwrap_or_default(), &[0]].concat();
-                for (_, value) in store.scan(&key(Table::Links, number, &prefix), &[], usize::MAX)? {
-                    let _known = add_rule(&mut rules, &decode(&value)?);
-                }
+                add_link(&mut rules, store, &key(Table::Links, number, &prefix))?;
             }
             engine.tenants.push(Known {
                 tenant: Tenant::new(workspace, mode),
@@ -386,10 +384,7 @@ impl Engine {
         }
         store.put(&rewarded, &[]);
         if let Some(known) = self.tenants.get_mut(number as usize) {
-            for (_, value) in store.scan(&key(Table::Links, number, &prefix), &[], usize::MAX)? {
-                // It was valid when it was stored.
-                let _known = add_rule(&mut known.rules, &decode(&value)?);
-            }
+            add_link(&mut known.rules, store, &key(Table::Links, number, &prefix))?;
             // A click's partner is that of a version of its link.
             for partner in known.rules.partners_of_link(link) {
                 self.dirty.sweep(number, &format!("partner:{partner}"));
@@ -446,6 +441,14 @@ fn known(tenants: &[Known], number: u32) -> (&Tenant, &Rules) {
         })
     });
     (&known.tenant, &known.rules)
+}
+
+/// Adds all versions of a link, which were valid when they were stored.
+fn add_link(rules: &mut Rules, store: &dyn Store, prefix: &[u8]) -> Result<(), StoreError> {
+    for (_, value) in store.scan(prefix, &[], usize::MAX)? {
+        let _known = add_rule(rules, &decode(&value)?);
+    }
+    Ok(())
 }
 
 /// Whether it changes what the rules say; None if it is not valid.

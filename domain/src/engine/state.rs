@@ -136,7 +136,7 @@ pub fn hash(bytes: &[u8]) -> u64 {
 pub struct ClickRecord {
     /// The click and the ID of its fact: the least one, should two ever claim one click ID.
     pub told: Option<(String, ClickFact)>,
-    /// The redemption whose CID it is, and the ID of its fact: the least one.
+    /// The redemption whose CID it is, and the ID of its fact: the first one.
     pub redeemed: Option<(String, Redeemed)>,
     /// Cases that name it, while they are few.
     pub cases: BTreeSet<u64>,

@@ -2,7 +2,7 @@
 //!
 //! Clicks themselves are no ledger entries; only what a reward pays for them is.
 
-use tributary_avro::{Body, ClickFact, ClickTotalsFact, Conversion, Dimensions, Fact, Metadata};
+use tributary_avro::{Body, ClickFact, ClickTotalsFact, Conversion, Fact, Metadata};
 
 use super::attribution::Credit;
 use super::books::Books;
@@ -74,7 +74,6 @@ impl Inputs<'_> {
             at: *at,
             object: object.clone(),
             currency: self.currency(*at),
-            dims: Dimensions::default(),
             ..Conversion::default()
         };
         self.commission(&clicks, &[(&credit, earned)], rows);

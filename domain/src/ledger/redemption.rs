@@ -8,7 +8,7 @@ use super::attribution::{Claimant, attribute};
 use super::entries::{Inputs, dimensions, explain, id};
 use super::row::Row;
 use super::view::View;
-use crate::fact::{BROWSER, object};
+use crate::fact::{BROWSER, is_by_browser, object};
 
 impl Inputs<'_> {
     /// The entry of a redemption. Of several facts that claim one CID the least ID counts.
@@ -36,7 +36,7 @@ impl Inputs<'_> {
         let none = View::default();
         let decision = attribute(&claimant, &none, self.rules);
         let key = object(&fact.body);
-        let object = if fact.trust == "browser" {
+        let object = if is_by_browser(fact) {
             format!("{BROWSER}{key}")
         } else {
             key

@@ -11,7 +11,7 @@ use super::people::MAX_CHARS;
 use super::{Context, MAX_AMOUNT, Outcome, Rejection, holds_address, metadata, person};
 use crate::click_id;
 use crate::fact::Origin;
-use crate::rules::Workspace;
+use crate::rules::{Workspace, is_currency};
 use crate::tenant::Tenant;
 
 /// The facts that a tracking call states.
@@ -102,7 +102,7 @@ pub(super) fn text(name: &str, text: &str) -> Result<(), Rejection> {
 pub(super) fn currency(name: &str, currency: &str) -> Result<String, Rejection> {
     let currency = currency.to_ascii_lowercase();
     required(name, &currency)?;
-    if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_lowercase()) {
+    if !is_currency(&currency) {
         return Err(invalid(name, "three letters (ISO 4217)"));
     }
     Ok(currency)

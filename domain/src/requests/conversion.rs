@@ -8,7 +8,8 @@ use tributary_avro::{Metadata, Track, TrackCommand};
 
 use super::fields::{Fields, TEXT_LIMIT};
 use super::tenant::{Caller, caller};
-use super::{Accepted, ApiError, Call, Code, Directory, Record, Request, Response, money};
+use super::track::{accepted, or_null};
+use super::{Accepted, ApiError, Call, Code, Directory, Request, money};
 use crate::rules::Tells;
 use crate::{click_id, mail};
 
@@ -357,17 +358,6 @@ fn parameters(fields: &Fields) -> Result<Metadata, ApiError> {
     Ok(metadata)
 }
 
-fn accepted(track: Track, answer: &Value) -> Accepted<'static> {
-    Accepted {
-        record: Some(Record::Track(track)),
-        response: Response::json(200, answer.to_string()),
-    }
-}
-
 fn either<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }
-}
-
-fn or_null(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }

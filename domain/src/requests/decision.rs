@@ -10,7 +10,8 @@ use tributary_avro::{Track, TrackCommand};
 use super::destination::decode;
 use super::directory::Key;
 use super::fields::{Fields, TEXT_LIMIT};
-use super::{Accepted, ApiError, Call, Directory, Record, Request, Response, access, money};
+use super::track::accepted;
+use super::{Accepted, ApiError, Call, Directory, Request, access, money};
 use crate::click_id;
 use crate::normalize::{MAX_AMOUNT, MOST_COMMANDS, holds_address, named};
 
@@ -245,10 +246,7 @@ fn accept(
         commands,
         ..Track::default()
     };
-    Ok(Accepted {
-        record: Some(Record::Track(track)),
-        response: Response::json(200, Value::from(answer).to_string()),
-    })
+    Ok(accepted(track, &Value::from(answer)))
 }
 
 /// What a commission is after the decision, in the words of the calls.

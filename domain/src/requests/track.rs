@@ -9,6 +9,7 @@ use super::directory::Key;
 use super::fields::{Fields, TEXT_LIMIT, URL_LIMIT};
 use super::{Accepted, ApiError, Call, Code, Directory, Record, Request, Response, access};
 use crate::click_id;
+use crate::rules::is_currency;
 
 const QUANTITY_LIMIT: i64 = 1_000_000;
 
@@ -66,7 +67,7 @@ pub(super) fn sale(
         Ok(fields.text(name, TEXT_LIMIT)?.unwrap_or(default).to_owned())
     };
     let currency = or("currency", "usd")?.to_ascii_lowercase();
-    if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_lowercase()) {
+    if !is_currency(&currency) {
         return Err(ApiError::field("currency", "must be an ISO 4217 code, e.g. usd"));
     }
     let track = Track {
@@ -104,7 +105,8 @@ pub(super) fn sale(
     Ok(accepted(track, &answer))
 }
 
-fn accepted(track: Track, answer: &Value) -> Accepted<'static> {
+/// The answer to a call, once its record is durable.
+pub(super) fn accepted(track: Track, answer: &Value) -> Accepted<'static> {
     Accepted {
         record: Some(Record::Track(track)),
         response: Response::json(200, answer.to_string()),
@@ -141,6 +143,6 @@ fn customer(track: &Track) -> Value {
     })
 }
 
-fn or_null(text: &str) -> Option<&str> {
+pub(super) fn or_null(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
