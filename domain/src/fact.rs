@@ -64,13 +64,13 @@ impl Origin {
 pub fn object(body: &Body) -> String {
     match body {
         Body::Click(b) => format!("click:{}", b.click_id),
-        Body::Lead(b) => format!("lead:{}/{}", customer_name(&b.customer), event_key(&b.event_name)),
+        Body::Lead(b) => joined("lead", &[&customer_name(&b.customer), &event_key(&b.event_name)]),
         Body::Sale(b) => sale_key(&b.external_id),
-        Body::Identify(b) => format!("identify:{}/{}", b.click_id, customer_name(&b.customer)),
+        Body::Identify(b) => joined("identify", &[&b.click_id, &customer_name(&b.customer)]),
         // Two customers may use what one redemption returned: they stay two.
         Body::Redemption(b) => match customer_name(&b.customer).as_str() {
-            "mail:" => format!("redemption:{}", b.cid),
-            name => format!("redemption:{}/{name}", b.cid),
+            "mail:" => joined("redemption", &[&b.cid]),
+            name => joined("redemption", &[&b.cid, name]),
         },
         Body::Customer(b) => format!("cus:{}", b.customer.stripe),
         Body::Session(b) => format!("cs:{}", b.session),
@@ -86,10 +86,7 @@ pub fn object(body: &Body) -> String {
         Body::Assignment(b) => format!("assignment:{}", customer_name(&b.customer)),
         Body::PromotionCode(b) => format!("promo:{}", b.promotion_code),
         Body::Rule(b) => format!("rule:{}/{}", b.kind, b.id),
-        Body::Command(b) => format!(
-            "command:{}/{}/{}/{}",
-            b.names, b.partner_id, b.command, b.payout_id
-        ),
+        Body::Command(b) => joined("command", &[&b.names, &b.partner_id, &b.command, &b.payout_id]),
         Body::ClickTotals(b) => format!("clicks:{}/{}/{}", b.link_id, b.partner_id, b.day),
         Body::PartnerTotals(b) => format!("totals:{}/{}", b.partner_id, b.day),
         Body::Account(b) => format!("account:{}", b.account),
@@ -97,6 +94,15 @@ pub fn object(body: &Body) -> String {
         Body::Price(b) => format!("price:{}", b.price),
         Body::Coupon(b) => format!("coupon:{}", b.coupon),
     }
+}
+
+/// A key of several parts. A slash within one is escaped: `a/b` and `c` are not `a` and `b/c`.
+fn joined(kind: &str, parts: &[&str]) -> String {
+    let escaped: Vec<String> = parts
+        .iter()
+        .map(|part| part.replace('%', "%25").replace('/', "%2F"))
+        .collect();
+    format!("{kind}:{}", escaped.join("/"))
 }
 
 /// How the keys begin of what only a browser told (rule C9).
@@ -179,4 +185,28 @@ pub fn of_click(click: &Click, tenant: &Tenant) -> Fact {
         bot: click.bot,
         tracked: click.tracked,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use tributary_avro::LeadFact;
+
+    use super::*;
+
+    #[test]
+    fn parts_of_a_key_cannot_be_told_as_other_parts() {
+        let lead = |external: &str, event: &str| {
+            object(&Body::Lead(Box::new(LeadFact {
+                event_name: event.to_owned(),
+                customer: CustomerRef {
+                    external_id: external.to_owned(),
+                    ..CustomerRef::default()
+                },
+                ..LeadFact::default()
+            })))
+        };
+        assert_eq!(lead("u 1", "Sign up"), "lead:ext:u 1/sign up");
+        assert_ne!(lead("a/b", "c"), lead("a", "b/c"));
+        assert_ne!(lead("a%2Fb", "c"), lead("a/b", "c"));
+    }
 }

@@ -10,13 +10,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tributary_testkit::{Endpoints, Kind, Options, Servers, eventually};
-use tributary_tests::stages::{Stages, counted, lead};
+use tributary_tests::stages::{Instance, Stages, counted, lead};
 
 const LONG: Duration = Duration::from_secs(180);
 
-async fn settled(stages: &Stages, count: i64) -> Result<()> {
+async fn settled(stages: &Stages, instance: &Instance, count: i64) -> Result<()> {
     eventually("the expected ledger", LONG, || async {
         let counts = counted(&stages.conversions().await?)?;
         let sum: i64 = counts.values().sum();
@@ -24,6 +24,7 @@ async fn settled(stages: &Stages, count: i64) -> Result<()> {
         Ok(())
     })
     .await
+    .with_context(|| instance.log())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +55,7 @@ async fn commits_of_unknown_outcome_lose_and_double_nothing() -> Result<()> {
     servers.kafka()?.kill9().await?;
     servers.kafka()?.restart().await?;
     count += load(10_000).await?;
-    settled(&stages, count).await?;
+    settled(&stages, &instance, count).await?;
     count += load(20_000).await?;
     // It hangs for longer than any call waits and any transaction lasts.
     let pid = servers.kafka()?.pid().unwrap_or_default().to_string();
@@ -62,7 +63,7 @@ async fn commits_of_unknown_outcome_lose_and_double_nothing() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(18)).await;
     ensure!(Command::new("kill").args(["-CONT", &pid]).status()?.success());
     count += load(30_000).await?;
-    settled(&stages, count).await?;
+    settled(&stages, &instance, count).await?;
     instance.stop()?;
     servers.stop().await
 }

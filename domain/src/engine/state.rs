@@ -18,7 +18,7 @@ use crate::ledger::{Redeemed, Row};
 use crate::store::{Entry as StoreEntry, Store, StoreError};
 
 /// Raise it when a record's shape changes: older stores are then rebuilt.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// Tables that are scanned for every settlement of a large case, by the first byte of the key.
 pub const SCANNED: &[u8] = &[

@@ -16,11 +16,11 @@ use super::refunds::{Back, is_disputed};
 use super::row::Row;
 use crate::fact::{BROWSER, sale_key};
 
+/// What makes two statements one payment: a payout pays one commission once, by whatever IDs of its payment it is told.
 /// Another amount or currency is another payment: a restatement cannot edit what was paid.
-fn identity(pay: &CommandFact) -> (&str, &str, &str, &str, i64, &str) {
+fn identity(pay: &CommandFact) -> (About<'_>, &str, &str, i64, &str) {
     (
-        &pay.object,
-        &pay.names,
+        About::meant_by(pay),
         &pay.partner_id,
         &pay.payout_id,
         pay.amount,
