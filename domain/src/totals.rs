@@ -64,8 +64,8 @@ pub fn of_partner(tenant: &Tenant, totals: PartnerTotalsFact) -> Fact {
     closed(tenant, totals.day).fact(Body::PartnerTotals(Box::new(totals)))
 }
 
-/// What a link has in a day: its totals without countries, and the clicks of each country.
-type Counted<'a> = (ClickTotalsFact, BTreeMap<&'a str, i64>);
+/// What a link has in a day: the first click, and the clicks of each country.
+type Counted<'a> = (&'a Click, BTreeMap<&'a str, i64>);
 
 /// The facts of all days and links that these clicks are of.
 pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
@@ -74,33 +74,29 @@ pub fn clicks<'a>(clicks: impl Iterator<Item = &'a Click>) -> Vec<Fact> {
     for click in clicks.filter(|click| is_paid_for(click)) {
         let tenant = Tenant::new(click.workspace.as_str(), click.mode.as_str());
         let day = day_of(click.at);
-        let (_, countries) = days
+        let (first, countries) = days
             .entry((tenant, day, &click.link_id, &click.partner_id))
-            .or_insert_with(|| {
-                let totals = ClickTotalsFact {
-                    link_id: click.link_id.clone(),
-                    partner_id: click.partner_id.clone(),
-                    program_id: click.program_id.clone(),
-                    group_id: click.group_id.clone(),
-                    day,
-                    countries: Vec::new(),
-                };
-                (totals, BTreeMap::new())
-            });
+            .or_insert_with(|| (click, BTreeMap::new()));
+        if (click.at, &click.id) < (first.at, &first.id) {
+            *first = click;
+        }
         *countries.entry(&click.country).or_default() += i64::from(seen.insert(once(click)));
     }
-    let fact = |((tenant, ..), (totals, countries)): ((Tenant, _, _, _), Counted<'_>)| {
+    let fact = |((tenant, day, ..), (first, countries)): ((Tenant, i64, _, _), Counted<'_>)| {
         let countries = countries.into_iter().map(|(country, clicks)| CountryClicks {
             country: country.to_owned(),
             clicks,
         });
-        of_link(
-            &tenant,
-            ClickTotalsFact {
-                countries: countries.collect(),
-                ..totals
-            },
-        )
+        let totals = ClickTotalsFact {
+            link_id: first.link_id.clone(),
+            partner_id: first.partner_id.clone(),
+            // A link may change its program within a day.
+            program_id: first.program_id.clone(),
+            group_id: first.group_id.clone(),
+            day,
+            countries: countries.collect(),
+        };
+        of_link(&tenant, totals)
     };
     days.into_iter().map(fact).collect()
 }

@@ -32,8 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const LATE_DAYS: i64 = 6;
 
 const CLICKS: &str = "
-SELECT workspace, mode, link_id, partner_id, argMin(program_id, id) AS program_id, argMin(group_id, id) AS group_id,
-    country, toInt64(uniqExact(if(visitor = '', id, visitor), toStartOfHour(at))) AS clicks
+SELECT workspace, mode, link_id, partner_id, argMin(program_id, (at, id)) AS program_id,
+    argMin(group_id, (at, id)) AS group_id, toInt64(toUnixTimestamp64Milli(min(at))) AS first_at,
+    argMin(id, (at, id)) AS first_id, country,
+    toInt64(uniqExact(if(visitor = '', id, visitor), toStartOfHour(at))) AS clicks
 FROM clicks
 WHERE at >= fromUnixTimestamp64Milli(?) AND at <= fromUnixTimestamp64Milli(?) AND has(?, workspace)
     AND tracked AND bot = '' AND duplicate_of = '' AND partner_id != '' AND link_id != ''
@@ -60,6 +62,10 @@ WHERE partner_id != '' AND at <= fromUnixTimestamp64Milli(?) AND has(?, workspac
 GROUP BY workspace, mode, partner_id
 ORDER BY workspace, mode, partner_id";
 
+/// Who paid for clicks of late still states a day that began before the reward was taken away.
+const PAID_CLICKS: &str = "
+SELECT DISTINCT workspace FROM commissions WHERE kind = 'click' AND at > fromUnixTimestamp64Milli(?)";
+
 /// What this process last stated of each partner, without the day.
 type Known = BTreeMap<(Tenant, String), PartnerTotalsFact>;
 
@@ -71,6 +77,8 @@ struct Clicks {
     partner_id: String,
     program_id: String,
     group_id: String,
+    first_at: i64,
+    first_id: String,
     country: String,
     clicks: i64,
 }
@@ -152,7 +160,9 @@ async fn close(
         let asking = asking.iter().filter(|(_, a)| asks(a));
         asking.map(|(workspace, _)| workspace.clone()).collect()
     };
-    let (clicks, totals) = (ask(|asks| asks.clicks), ask(|asks| asks.totals));
+    let (mut clicks, totals) = (ask(|asks| asks.clicks), ask(|asks| asks.totals));
+    let lately = client(settings).query(PAID_CLICKS).bind(end_of(from - 1 - LATE_DAYS));
+    clicks.extend(lately.fetch_all::<String>().await.context("who paid for clicks")?);
     if clicks.is_empty() && totals.is_empty() {
         return Ok(0);
     }
@@ -196,21 +206,29 @@ async fn of_links(settings: &Settings, day: i64, workspaces: &[String]) -> Resul
         .fetch_all::<Clicks>()
         .await
         .context("count clicks in ClickHouse")?;
-    let mut links: Vec<(Tenant, ClickTotalsFact)> = Vec::new();
+    let mut links: Vec<(Tenant, (i64, String), ClickTotalsFact)> = Vec::new();
     for row in rows {
         let tenant = Tenant::new(row.workspace, row.mode);
+        let first = (row.first_at, row.first_id);
         let country = CountryClicks {
             country: row.country,
             clicks: row.clicks,
         };
         match links.last_mut() {
-            Some((of, link))
+            Some((of, known, link))
                 if *of == tenant && link.link_id == row.link_id && link.partner_id == row.partner_id =>
             {
+                // A link may change its program within a day: the first click's counts, as in simulate.
+                if first < *known {
+                    *known = first;
+                    link.program_id = row.program_id;
+                    link.group_id = row.group_id;
+                }
                 link.countries.push(country);
             }
             _ => links.push((
                 tenant,
+                first,
                 ClickTotalsFact {
                     link_id: row.link_id,
                     partner_id: row.partner_id,
@@ -224,7 +242,7 @@ async fn of_links(settings: &Settings, day: i64, workspaces: &[String]) -> Resul
     }
     Ok(links
         .into_iter()
-        .map(|(tenant, link)| of_link(&tenant, link))
+        .map(|(tenant, _, link)| of_link(&tenant, link))
         .collect())
 }
 
