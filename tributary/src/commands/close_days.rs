@@ -161,8 +161,15 @@ async fn close(
         asking.map(|(workspace, _)| workspace.clone()).collect()
     };
     let (mut clicks, totals) = (ask(|asks| asks.clicks), ask(|asks| asks.totals));
-    let lately = client(settings).query(PAID_CLICKS).bind(end_of(from - 1 - LATE_DAYS));
-    clicks.extend(lately.fetch_all::<String>().await.context("who paid for clicks")?);
+    let lately = client(settings)
+        .query(PAID_CLICKS)
+        .bind(end_of(from - 1 - LATE_DAYS));
+    clicks.extend(
+        lately
+            .fetch_all::<String>()
+            .await
+            .context("who paid for clicks")?,
+    );
     if clicks.is_empty() && totals.is_empty() {
         return Ok(0);
     }
