@@ -93,6 +93,12 @@ impl<T: Record> Encoder<T> {
         }
     }
 
+    /// The schema's ID.
+    pub fn id(&self) -> u32 {
+        let [_, id @ ..] = self.header;
+        u32::from_be_bytes(id)
+    }
+
     /// Frame and datum of a record.
     pub fn encode(&self, record: &T) -> Result<Vec<u8>, CodecError> {
         self.encode_form(record)

@@ -18,9 +18,13 @@ pub struct IngestConfig {
     pub visitor_secret: Option<Vec<u8>>,
     /// X-Forwarded-For of peers with a loopback or private address is believed.
     pub trust_private_proxies: bool,
-    /// How long API calls and webhooks wait for Kafka before they are answered 503.
+    /// Where records wait while Kafka is away. None: they are refused.
+    pub spool_dir: Option<PathBuf>,
+    /// What the spool may take of the disk, bytes.
+    pub spool_bytes: u64,
+    /// How long a record waits for Kafka before it is spooled, or refused with 503 if there is no spool.
     pub acknowledgement_timeout: Duration,
-    /// How long a redirect waits for Kafka before it redirects all the same.
+    /// How long a redirect waits before it redirects all the same.
     pub redirect_timeout: Duration,
     /// Requests between their body and their acknowledgement; more are answered 503.
     pub max_in_flight: usize,
@@ -52,6 +56,8 @@ impl IngestConfig {
                 topic_prefix: String::new(),
             },
             secrets_dir: None,
+            spool_dir: None,
+            spool_bytes: 1 << 30,
             visitor_secret: None,
             trust_private_proxies: true,
             acknowledgement_timeout: Duration::from_secs(5),

@@ -1,25 +1,25 @@
-//! The edge's way into Kafka: a record is appended when all in-sync replicas have it.
+//! The edge's way into Kafka: a record is appended when all in-sync replicas have it, or the spool's disk.
 //!
-//! Invariant: `append` says Ok only after the acknowledgement. After an error the record may still have
-//! landed; IDs make a repeat by the caller a record of its own, which later stages tell apart.
+//! Invariant: a delivery ends well only then. After an error the record may still have landed; IDs make a repeat by the
+//! caller a record of its own, which later stages tell apart.
 
-use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::task::AtomicWaker;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
-use tributary_avro::{Click, CodecError, Encoder, StripeEvent, Topic, Track};
+use tributary_avro::{Click, Encoder, StripeEvent, Topic, Track};
 use tributary_domain::requests::Record;
 use tributary_domain::tenant::Tenant;
 
 use crate::config::{IngestConfig, KafkaConfig};
+use crate::delivery::{AppendError, Delivery, Slot};
+use crate::spool::{Spool, Spooled, is_of_the_record};
 
 /// Encoders of what the edge writes; the caller knows their schema IDs.
 pub struct Encoders {
@@ -31,45 +31,43 @@ pub struct Encoders {
     pub stripe: Encoder<StripeEvent>,
 }
 
-/// Why a record is not known to be in Kafka.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AppendError {
-    /// Its own fault: it will not fit a second time either.
-    #[error("encode: {0}")]
-    Encode(#[from] CodecError),
-    /// No acknowledgement, in time or at all.
-    #[error("kafka: {0}")]
-    Kafka(#[source] KafkaError),
-    /// Too many wait already.
-    #[error("too many requests are in flight")]
-    InFlight,
-    /// Kafka may still take it.
-    #[error("kafka did not acknowledge in time")]
-    Timeout,
-}
-
 /// What the producer tells: logs, and how each record ended.
-struct Reports;
-
-/// How one record ended. One allocation, shared by who waits and the producer.
-#[derive(Default)]
-struct Slot {
-    result: OnceLock<Result<(), KafkaError>>,
-    waiting: AtomicWaker,
+struct Reports {
+    spool: Option<Arc<Spool>>,
 }
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Arc<Slot>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: Arc<Slot>) {
-        let result = match result {
-            Ok(_) => Ok(()),
-            Err((error, _)) => Err(error.clone()),
+        let (error, message) = match result {
+            Ok(_) => return slot.finish(Ok(())),
+            Err((error, message)) => (error, message),
         };
-        // A record ends once.
-        slot.result.set(result).ok();
-        slot.waiting.wake();
+        match &self.spool {
+            Some(spool) if !slot.is_of_spool && !is_of_the_record(error) => {
+                spool.went_away();
+                let record = Spooled {
+                    topic: message.topic().into(),
+                    key: message.key().unwrap_or_default().into(),
+                    value: message.payload().unwrap_or_default().into(),
+                    headers: message.headers().map(texts).unwrap_or_default(),
+                };
+                if let Err(error) = spool.put(&record, Arc::clone(&slot)) {
+                    slot.finish(Err(error.into()));
+                }
+            }
+            _ => slot.finish(Err(AppendError::Kafka(error.clone()))),
+        }
     }
+}
+
+fn texts(headers: &rdkafka::message::BorrowedHeaders) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+    headers
+        .iter()
+        .map(|header| (header.key.into(), text(header.value).into()))
+        .collect()
 }
 
 impl ClientContext for Reports {
@@ -89,8 +87,17 @@ impl ClientContext for Reports {
     }
 }
 
+/// A record that is ready to go.
+struct Outgoing<'a> {
+    topic: &'a str,
+    key: &'a str,
+    value: &'a [u8],
+    headers: [(&'static str, &'a str); 3],
+}
+
 pub(crate) struct Journal {
     producer: ThreadedProducer<Reports>,
+    spool: Option<Arc<Spool>>,
     click: Encoder<Click>,
     clicks: String,
     track: Encoder<Track>,
@@ -100,7 +107,11 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(config: &IngestConfig, encoders: Encoders) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &IngestConfig,
+        encoders: Encoders,
+        spool: Option<Arc<Spool>>,
+    ) -> anyhow::Result<Self> {
         let kafka: &KafkaConfig = &config.kafka;
         let mut client = kafka.client();
         client
@@ -120,9 +131,11 @@ impl Journal {
             )
             .set("queue.buffering.max.kbytes", "262144");
         kafka.with_properties(&mut client);
-        let producer = client.create_with_context(Reports).context("kafka producer")?;
+        let reports = Reports { spool: spool.clone() };
+        let producer = client.create_with_context(reports).context("kafka producer")?;
         Ok(Self {
             producer,
+            spool,
             click: encoders.click,
             clicks: kafka.topic(Topic::Clicks),
             track: encoders.track,
@@ -135,43 +148,75 @@ impl Journal {
     /// Sends a record on its way. Nothing is borrowed or kept: who waits holds the delivery only.
     pub(crate) fn send(&self, record: &Record<'_>) -> Result<Delivery, AppendError> {
         match record {
-            Record::Click(click) => {
-                let value = self.click.encode_form(click)?;
-                let headers = headers("click", click.workspace, click.mode);
-                self.produce(&self.clicks, &click.id, &value, headers)
-            }
-            Record::Track(track) => {
-                let value = self.track.encode(track)?;
-                let key = Tenant::new(&track.workspace, &track.mode).key();
-                let headers = headers(&track.kind, &track.workspace, &track.mode);
-                self.produce(&self.tracks, &key, &value, headers)
-            }
-            Record::StripeEvent(event) => {
-                let value = self.event.encode(event)?;
-                let key = Tenant::new(&event.workspace, &event.mode).key();
-                let headers = headers(&event.event_type, &event.workspace, &event.mode);
-                self.produce(&self.stripe, &key, &value, headers)
-            }
+            Record::Click(click) => self.produce(&Outgoing {
+                topic: &self.clicks,
+                key: &click.id,
+                value: &self.click.encode_form(click)?,
+                headers: headers("click", click.workspace, click.mode),
+            }),
+            Record::Track(track) => self.produce(&Outgoing {
+                topic: &self.tracks,
+                key: &Tenant::new(&track.workspace, &track.mode).key(),
+                value: &self.track.encode(track)?,
+                headers: headers(&track.kind, &track.workspace, &track.mode),
+            }),
+            Record::StripeEvent(event) => self.produce(&Outgoing {
+                topic: &self.stripe,
+                key: &Tenant::new(&event.workspace, &event.mode).key(),
+                value: &self.event.encode(event)?,
+                headers: headers(&event.event_type, &event.workspace, &event.mode),
+            }),
         }
     }
 
-    fn produce(
-        &self,
-        topic: &str,
-        key: &str,
-        value: &[u8],
-        headers: OwnedHeaders,
-    ) -> Result<Delivery, AppendError> {
+    fn produce(&self, record: &Outgoing<'_>) -> Result<Delivery, AppendError> {
         let slot = Arc::new(Slot::default());
-        let record = BaseRecord::with_opaque_to(topic, Arc::clone(&slot))
-            .key(key)
-            .payload(value)
-            .headers(headers);
-        // A full queue is an answer, not a reason to wait: memory stays bounded.
-        match self.producer.send(record) {
-            Ok(()) => Ok(Delivery(slot)),
-            Err((error, _)) => Err(AppendError::Kafka(error)),
+        if let Some(spool) = self.spool.as_ref().filter(|spool| spool.is_away()) {
+            return record.spool(spool, slot);
         }
+        let headers = record.headers.iter().fold(
+            OwnedHeaders::new_with_capacity(record.headers.len()),
+            |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(*value),
+                })
+            },
+        );
+        let sent = self.producer.send(
+            BaseRecord::with_opaque_to(record.topic, Arc::clone(&slot))
+                .key(record.key)
+                .payload(record.value)
+                .headers(headers),
+        );
+        // A full queue is an answer, not a reason to wait: memory stays bounded.
+        match (sent, &self.spool) {
+            (Ok(()), _) => Ok(Delivery(slot)),
+            (Err((error, _)), Some(spool)) if !is_of_the_record(&error) => record.spool(spool, slot),
+            (Err((error, _)), _) => Err(AppendError::Kafka(error)),
+        }
+    }
+
+    /// Sends a record that the spool holds.
+    pub(crate) fn send_spooled(&self, record: &Spooled<'_>) -> Result<Delivery, AppendError> {
+        let slot = Arc::new(Slot::of_spool());
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(&**value),
+                })
+            });
+        let sent = self.producer.send(
+            BaseRecord::with_opaque_to(&record.topic, Arc::clone(&slot))
+                .key(&*record.key)
+                .payload(&*record.value)
+                .headers(headers),
+        );
+        sent.map(|()| Delivery(slot))
+            .map_err(|(error, _)| AppendError::Kafka(error))
     }
 
     /// Waits until nothing is on its way, at most `wait`. Blocks.
@@ -180,49 +225,27 @@ impl Journal {
     }
 }
 
-/// A record on its way.
-pub(crate) struct Delivery(Arc<Slot>);
-
-impl Delivery {
-    /// Waits for the acknowledgement. Ends by itself about when the acknowledgement timeout passes: the
-    /// producer then gives the record up.
-    pub(crate) async fn acknowledged(self) -> Result<(), AppendError> {
-        let Slot { result, waiting } = &*self.0;
-        poll_fn(|context| {
-            if result.get().is_none() {
-                waiting.register(context.waker());
-            }
-            // Again: it may have come before the waker was there.
-            match result.get() {
-                None => Poll::Pending,
-                Some(Ok(())) => Poll::Ready(Ok(())),
-                Some(Err(error)) => Poll::Ready(Err(AppendError::Kafka(error.clone()))),
-            }
-        })
-        .await
+impl Outgoing<'_> {
+    fn spool(&self, spool: &Spool, slot: Arc<Slot>) -> Result<Delivery, AppendError> {
+        let record = Spooled {
+            topic: self.topic.into(),
+            key: self.key.as_bytes().into(),
+            value: self.value.into(),
+            headers: self
+                .headers
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .collect(),
+        };
+        spool.put(&record, Arc::clone(&slot))?;
+        Ok(Delivery(slot))
     }
 }
 
-impl AppendError {
-    /// The closed set of reasons in metrics.
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            AppendError::Encode(_) => "encode",
-            AppendError::Kafka(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => "queue_full",
-            AppendError::Kafka(_) => "kafka",
-            AppendError::InFlight => "in_flight",
-            AppendError::Timeout => "timeout",
-        }
-    }
-}
-
-fn headers(event_type: &str, workspace: &str, mode: &str) -> OwnedHeaders {
-    let header = |key, value| Header {
-        key,
-        value: Some(value),
-    };
-    OwnedHeaders::new_with_capacity(3)
-        .insert(header("event-type", event_type))
-        .insert(header("workspace", workspace))
-        .insert(header("mode", mode))
+fn headers<'a>(event_type: &'a str, workspace: &'a str, mode: &'a str) -> [(&'static str, &'a str); 3] {
+    [
+        ("event-type", event_type),
+        ("workspace", workspace),
+        ("mode", mode),
+    ]
 }

@@ -6,10 +6,9 @@
 //!   topic config ──► feed ─────┘
 //! ```
 //!
-//! It keeps no state of its own and knows no business rule: those are in `tributary-domain`. It does not
-//! spool: while Kafka is away, API calls and webhooks are answered 503 and redirects redirect.
-//! Invariant: answered 2xx or 3xx means acknowledged by all in-sync replicas, redirects counted in
-//! `edge_unacknowledged_clicks_total` excepted.
+//! It knows no business rule: those are in `tributary-domain`. While Kafka is away, records wait in a spool on disk.
+//! Invariant: answered 2xx or 3xx means acknowledged by all in-sync replicas or synced to the spool, redirects counted
+//! in `edge_unacknowledged_clicks_total` excepted.
 #![cfg_attr(
     test,
     allow(
@@ -23,11 +22,13 @@
 mod body;
 mod clock;
 mod config;
+mod delivery;
 mod feed;
 mod journal;
 mod secrets;
 mod server;
 mod service;
+mod spool;
 mod state;
 mod telemetry;
 
@@ -52,6 +53,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     edge: Arc<Edge>,
+    drain: spool::Drain,
     read_config: ConfigReader,
 }
 
@@ -65,9 +67,15 @@ pub async fn bind(
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listen on {}", config.listen))?;
+    let spool = match &config.spool_dir {
+        Some(dir) => Some(spool::Spool::open(dir, config.spool_bytes)?.0),
+        None => None,
+    };
+    let drain = spool::Drain::new(&config, encoders.click.id());
     let edge = Edge {
         state: Arc::default(),
-        journal: journal::Journal::new(&config, encoders)?,
+        journal: Arc::new(journal::Journal::new(&config, encoders, spool.clone())?),
+        spool,
         secrets: secrets::Secrets::new(config.secrets_dir.clone()),
         telemetry: telemetry::Telemetry::new(),
         clock: clock::Clock::new()?,
@@ -78,6 +86,7 @@ pub async fn bind(
         address: listener.local_addr()?,
         listener,
         edge: Arc::new(edge),
+        drain,
         read_config,
     })
 }
@@ -108,6 +117,7 @@ impl Bound {
             listener,
             address,
             edge,
+            drain,
             read_config,
         } = self;
         let state = Arc::clone(&edge.state);
@@ -117,6 +127,14 @@ impl Bound {
                 let (kafka, state) = (edge.config.kafka.clone(), Arc::clone(&state));
                 move || feed::run(&kafka, read_config, &state)
             })?;
+        let spool = edge.spool.clone();
+        let draining = spool.clone().map(|spool| {
+            let (journal, state) = (Arc::clone(&edge.journal), Arc::clone(&state));
+            std::thread::Builder::new()
+                .name("spool-drain".to_owned())
+                .spawn(move || spool::drain(&journal, &spool, &drain, &state.stopped))
+        });
+        let draining = draining.transpose()?;
         tracing::info!(%address, "the edge listens");
 
         let (stopping, stopped) = oneshot::channel();
@@ -148,9 +166,13 @@ impl Bound {
                 tracing::warn!(%error, "flush");
             }
             feed.join().ok();
+            draining.map(std::thread::JoinHandle::join);
         })
         .await
         .context("shutdown")?;
+        if let Some(spool) = spool {
+            spool.flush().await;
+        }
         Ok(())
     }
 }

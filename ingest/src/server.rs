@@ -125,7 +125,8 @@ mod tests {
         };
         Arc::new(Edge {
             state: Arc::default(),
-            journal: Journal::new(&config, encoders).unwrap(),
+            journal: Arc::new(Journal::new(&config, encoders, None).unwrap()),
+            spool: None,
             secrets: crate::secrets::Secrets::new(None),
             telemetry: crate::telemetry::Telemetry::new(),
             clock: crate::clock::Clock::new().unwrap(),

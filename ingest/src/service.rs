@@ -1,7 +1,7 @@
 //! One request: read, `handle`, append, answer. No router, no layers.
 //!
-//! Invariant: an accepted request is answered 2xx or 3xx only after its record was acknowledged; the one
-//! exception is a redirect, which goes on without (counted as unacknowledged).
+//! Invariant: an accepted request is answered 2xx or 3xx only after its record was acknowledged or synced to the spool;
+//! the one exception is a redirect, which goes on without (counted as unacknowledged).
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +19,10 @@ use tributary_domain::requests::{self, Accepted, ApiError, Call, Route, Signatur
 use crate::body;
 use crate::clock::Clock;
 use crate::config::IngestConfig;
-use crate::journal::{AppendError, Delivery, Journal};
+use crate::delivery::{AppendError, Delivery};
+use crate::journal::Journal;
 use crate::secrets::Secrets;
+use crate::spool::Spool;
 use crate::state::State;
 use crate::telemetry::Telemetry;
 
@@ -36,7 +38,8 @@ type Sent = Result<Delivery, AppendError>;
 pub(crate) struct Edge {
     pub config: IngestConfig,
     pub state: Arc<State>,
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
+    pub spool: Option<Arc<Spool>>,
     pub secrets: Secrets,
     pub telemetry: Telemetry,
     pub clock: Clock,
@@ -95,12 +98,16 @@ impl Edge {
         let (status, content_type, body) = match path {
             "/healthz" => (200, "text/plain", "ok\n".to_owned()),
             "/readyz" => {
-                let (status, body) = self.state.readiness();
+                let (status, body) = self.state.readiness(self.spool.as_deref());
                 (status, "application/json", body)
             }
             "/metrics" => {
                 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
                 self.telemetry.in_flight.set(self.state.in_flight() as f64);
+                if let Some(spool) = &self.spool {
+                    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+                    self.telemetry.spool_bytes.set(spool.used() as f64);
+                }
                 (200, "text/plain; version=0.0.4", (self.render)())
             }
             _ => return None,
@@ -136,7 +143,10 @@ impl Edge {
         self.telemetry.append_failed(error.reason());
         tracing::debug!(%error, "a record was not acknowledged");
         if !redirects {
-            return Err(ApiError::unavailable("kafka did not acknowledge in time"));
+            return Err(ApiError::unavailable(match error {
+                AppendError::Spool(_) => "kafka is away and the spool takes no more",
+                _ => "kafka did not acknowledge in time",
+            }));
         }
         self.telemetry.unacknowledged_clicks.increment(1);
         Ok(())

@@ -8,6 +8,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use serde_json::json;
 use tributary_domain::requests::Directory;
 
+use crate::spool::Spool;
+
 #[derive(Default)]
 pub(crate) struct State {
     // Written a few times a minute; a request holds the read lock for the microseconds of `handle`.
@@ -43,14 +45,16 @@ impl State {
         self.in_flight.load(Relaxed)
     }
 
-    /// Status and body of `/readyz`.
-    pub(crate) fn readiness(&self) -> (u16, String) {
+    /// Status and body of `/readyz`. With room in the spool, an edge does not need Kafka.
+    pub(crate) fn readiness(&self, spool: Option<&Spool>) -> (u16, String) {
         let mut reasons = Vec::new();
         if self.stopped.load(Relaxed) {
             reasons.push("shutting down");
         }
-        if !self.kafka_reachable.load(Relaxed) {
-            reasons.push("kafka unreachable");
+        match spool {
+            Some(spool) if spool.is_nearly_full() => reasons.push("spool 80 % full"),
+            None if !self.kafka_reachable.load(Relaxed) => reasons.push("kafka unreachable"),
+            _ => {}
         }
         if !self.loaded.load(Relaxed) {
             reasons.push("config not loaded");
@@ -58,7 +62,13 @@ impl State {
         let status = if reasons.is_empty() { 200 } else { 503 };
         (
             status,
-            json!({"ready": reasons.is_empty(), "reasons": reasons}).to_string(),
+            json!({
+                "ready": reasons.is_empty(),
+                "reasons": reasons,
+                "kafka": if self.kafka_reachable.load(Relaxed) { "reachable" } else { "unreachable" },
+                "spooled_bytes": spool.map_or(0, Spool::used),
+            })
+            .to_string(),
         )
     }
 }
@@ -90,7 +100,7 @@ mod tests {
     #[test]
     fn readiness_tells_every_reason() {
         let state = State::default();
-        let (status, body) = state.readiness();
+        let (status, body) = state.readiness(None);
         assert_eq!(status, 503);
         assert!(
             body.contains("kafka unreachable") && body.contains("config not loaded"),
@@ -98,6 +108,6 @@ mod tests {
         );
         state.publish(Directory::default());
         state.kafka_reachable.store(true, Relaxed);
-        assert_eq!(state.readiness().0, 200);
+        assert_eq!(state.readiness(None).0, 200);
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Telemetry {
     other: RouteMetrics,
     pub unacknowledged_clicks: Counter,
     pub in_flight: Gauge,
+    pub spool_bytes: Gauge,
 }
 
 impl Telemetry {
@@ -64,6 +65,7 @@ impl Telemetry {
             other: RouteMetrics::new("other"),
             unacknowledged_clicks: counter!("edge_unacknowledged_clicks_total"),
             in_flight: gauge!("edge_requests_in_flight"),
+            spool_bytes: gauge!("edge_spool_bytes"),
         }
     }
 

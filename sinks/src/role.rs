@@ -19,6 +19,7 @@ mod lost_rows;
 mod people;
 mod poll;
 mod programs;
+mod repeats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

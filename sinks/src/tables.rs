@@ -56,6 +56,9 @@ pub struct Table {
     pub schema: String,
     /// Index of the column by whose month the table is partitioned.
     pub month_of: Option<usize>,
+    /// Index of the column with a record's ID, and of the one that names another record which it repeats. Who wrote a
+    /// record again without knowing whether the first one is there lets it name itself.
+    pub repeats: Option<(usize, usize)>,
 }
 
 impl Table {
@@ -87,10 +90,15 @@ impl Table {
                 source,
             })
             .collect();
+        let position = |name: &str| columns.iter().position(|column| column.name == name);
         Table {
             topic: format!("{topic_prefix}{}", topic.name()),
             name: format!("{database}.{}", topic.name()),
-            month_of: columns.iter().position(|column| column.name == "at"),
+            month_of: position("at"),
+            repeats: match topic {
+                Topic::Clicks => position("id").zip(position("duplicate_of")),
+                _ => None,
+            },
             columns,
             schema: topic.schema().to_owned(),
         }

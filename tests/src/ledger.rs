@@ -60,6 +60,14 @@ impl ClickHouse {
         text.trim().parse().with_context(|| format!("{sql}: {text:?}"))
     }
 
+    /// One text a row.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        Ok(self.text(sql).await?.lines().map(str::to_owned).collect())
+    }
+
     /// The net ledger: rows whose signs do not cancel, with the number of times that each stands.
     ///
     /// # Errors

@@ -334,6 +334,76 @@ async fn while_kafka_is_away_calls_are_told_to_retry_and_redirects_redirect() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_kafka_is_away_what_is_answered_waits_in_the_spool() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let mut options = Options::new(data.path());
+    options.only = BTreeSet::from([Kind::Kafka]);
+    let servers = Servers::start(options).await?;
+    let spool = tempfile::tempdir()?;
+    let edge = Edge::start(&servers.kafka_bootstrap()?, |config| {
+        config.acknowledgement_timeout = Duration::from_secs(2);
+        config.redirect_timeout = Duration::from_millis(300);
+        config.spool_dir = Some(spool.path().to_owned());
+        config.spool_bytes = 20_000;
+    })
+    .await?;
+    let click = json!({"domain": harness::HOST, "key": "ada"}).to_string();
+    let click = || edge.post("/track/click", click.clone());
+    let (_, _, before) = told(click().send().await?).await?;
+
+    servers.kafka()?.sigstop()?;
+    // The first waits until Kafka is known to be away, the others do not.
+    for request in [
+        click(),
+        edge.call("/track/lead", &lead()),
+        edge.webhook(EVENT, SECRET, 0),
+    ] {
+        let (status, _, body) = told(request.send().await?).await?;
+        assert_eq!(status, 200, "{body}");
+    }
+    assert_eq!(edge.get("/ada").send().await?.status(), 302);
+    let state = edge.readiness_becomes(200).await?;
+    assert!(state["spooled_bytes"].as_i64() > Some(500), "{state}");
+    // Until it is full.
+    let large = "x".repeat(1000);
+    let large = json!({"clickId": "", "eventName": large, "customerExternalId": "u"});
+    let mut taken = 0;
+    let (status, retry, body) = loop {
+        let (status, retry, body) = told(edge.call("/track/lead", &large).send().await?).await?;
+        if status != 200 {
+            break (status, retry, body);
+        }
+        taken += 1;
+    };
+    assert_eq!((status, retry.as_deref()), (503, Some("1")), "{body}");
+    assert!((5..30).contains(&taken), "{taken}");
+    assert_eq!(edge.get("/ada").send().await?.status(), 302);
+    let state = edge.readiness_becomes(503).await?;
+    assert_eq!(state["reasons"], json!(["spool 80 % full"]));
+
+    servers.kafka()?.sigcont()?;
+    let state = edge.readiness_becomes(200).await?;
+    assert_eq!(state["spooled_bytes"], 0, "{state}");
+    // At least once, and what comes from the spool says that it may be there already.
+    let tracks = edge.records(Topic::Tracks, taken + 1).await?;
+    assert_eq!(header(&tracks[0], "maybe-duplicate"), "true");
+    assert_eq!(header(&tracks[0], "event-type"), "lead");
+    assert_eq!(
+        header(&edge.records(Topic::StripeEvents, 1).await?[0], "maybe-duplicate"),
+        "true"
+    );
+    let clicks = edge.records(Topic::Clicks, 3).await?;
+    let clicks: Vec<Click> = clicks.iter().map(decode::<Click>).collect();
+    assert_eq!(
+        (clicks[0].id.as_str(), clicks[0].duplicate_of.as_str()),
+        (before["clickId"].as_str().unwrap(), "")
+    );
+    assert!(clicks.iter().any(|click| click.duplicate_of == click.id));
+    edge.stop().await?;
+    servers.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_places_in_flight_calls_are_refused_and_redirects_go_on() -> Result<()> {
     let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
         config.max_in_flight = 0

@@ -62,6 +62,7 @@ fn adapt(settings: &mut Settings, servers: &Servers, flags: &Dev) -> Result<()> 
     settings.topics.input_partitions = PARTITIONS;
     settings.state.dir = flags.data.join("state");
     settings.secrets.dir = flags.data.join("secrets");
+    settings.ingest.spool_dir = flags.data.join("spool");
     if let Some(base) = flags.port_base {
         settings.ingest.listen.set_port(base + 10);
         settings.dashboard.listen.set_port(base + 11);

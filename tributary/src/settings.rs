@@ -89,7 +89,11 @@ pub struct ClickHouse {
 pub struct Ingest {
     /// Address.
     pub listen: SocketAddr,
-    /// API calls and webhooks are answered 503 after this.
+    /// Records wait here while Kafka is away; empty: nowhere.
+    pub spool_dir: PathBuf,
+    /// What they may take of the disk.
+    pub spool_bytes: u64,
+    /// Records are spooled after this; without a spool, API calls and webhooks are answered 503.
     pub acknowledgement_timeout_ms: u64,
     /// Redirects redirect after this.
     pub redirect_timeout_ms: u64,
@@ -239,6 +243,8 @@ impl Settings {
             .ok()
             .map(|key| key.expose().as_bytes().to_vec())
             .filter(|k| !k.is_empty());
+        config.spool_dir = Some(self.ingest.spool_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
+        config.spool_bytes = self.ingest.spool_bytes;
         config.trust_private_proxies = self.ingest.trust_private_proxies;
         config.acknowledgement_timeout = Duration::from_millis(self.ingest.acknowledgement_timeout_ms);
         config.redirect_timeout = Duration::from_millis(self.ingest.redirect_timeout_ms);

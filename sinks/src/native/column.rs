@@ -1,7 +1,7 @@
 //! One column of a block while it grows.
 
 use super::dictionary::Dictionary;
-use super::{Kind, text};
+use super::{Kind, read_varint, text};
 
 /// Name, type and the values so far, in wire form.
 #[derive(Debug)]
@@ -104,6 +104,20 @@ impl Column {
             ends.extend_from_slice(&count.to_le_bytes());
             self.len += 1;
         }
+    }
+
+    /// The values of a column of plain texts.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = match &self.values {
+            Values::Text(bytes) => bytes.as_slice(),
+            _ => &[],
+        };
+        std::iter::from_fn(move || {
+            let (length, after) = read_varint(rest)?;
+            let (value, after) = after.split_at_checked(length)?;
+            rest = after;
+            Some(value)
+        })
     }
 
     /// The values in wire form, piece by piece.

@@ -1,6 +1,7 @@
 //! Rows of one Kafka partition on their way to one insert, split by ClickHouse partition.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::letters::Letter;
@@ -12,15 +13,24 @@ const DAY: i64 = 86_400_000;
 /// A month of 2200 or later, or before 1970, is a broken clock, and would make a ClickHouse partition each.
 pub(super) const END: i64 = 7_258_118_400_000;
 
+/// A record that may repeat an earlier one, as it came.
+pub(super) struct Suspect {
+    pub(super) offset: i64,
+    pub(super) datum: Vec<u8>,
+    pub(super) program: Arc<Program>,
+}
+
 /// The row's time is out of range.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfTime(pub(super) i64);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) rows: usize,
     pub(super) bytes: usize,
     pub(super) letters: Vec<Letter>,
+    /// Rows that may be in the table already.
+    pub(super) suspects: Vec<Suspect>,
     /// Columns by month; 0 for a table without partitions.
     pub(super) months: BTreeMap<u32, Vec<Column>>,
     /// When its first record came.
@@ -30,26 +40,25 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Appends the row that was read from `datum`.
+    /// Appends the row that was read from `datum`, of the record at `offset`.
     pub(super) fn append(
         &mut self,
         table: &Table,
-        program: &Program,
-        datum: &[u8],
+        program: &Arc<Program>,
+        (offset, datum): (i64, &[u8]),
         row: &Row,
     ) -> Result<(), OutOfTime> {
-        let month = match table.month_of {
-            None => 0,
-            Some(column) => {
-                let at = row.int(column).unwrap_or_default();
-                if !(0..END).contains(&at) {
-                    return Err(OutOfTime(at));
-                }
-                month(at)
-            }
-        };
-        let columns = self.months.entry(month).or_insert_with(|| columns(table));
-        program.append(datum, row, columns);
+        let month = month_of(table, row)?;
+        if is_suspect(table, datum, row) {
+            self.suspects.push(Suspect {
+                offset,
+                datum: datum.to_vec(),
+                program: Arc::clone(program),
+            });
+        } else {
+            let columns = self.months.entry(month).or_insert_with(|| columns(table));
+            program.append(datum, row, columns);
+        }
         self.rows += 1;
         self.bytes += datum.len() + 64;
         Ok(())
@@ -62,7 +71,28 @@ impl Batch {
     }
 }
 
-fn columns(table: &Table) -> Vec<Column> {
+/// Whether a record names itself as the one that it repeats.
+fn is_suspect(table: &Table, datum: &[u8], row: &Row) -> bool {
+    table.repeats.is_some_and(|(id, repeats)| {
+        let repeated = row.text(repeats, datum);
+        !repeated.is_empty() && repeated == row.text(id, datum)
+    })
+}
+
+/// The month of a row, by which its table is partitioned.
+pub(super) fn month_of(table: &Table, row: &Row) -> Result<u32, OutOfTime> {
+    let Some(column) = table.month_of else {
+        return Ok(0);
+    };
+    let at = row.int(column).unwrap_or_default();
+    if (0..END).contains(&at) {
+        Ok(month(at))
+    } else {
+        Err(OutOfTime(at))
+    }
+}
+
+pub(super) fn columns(table: &Table) -> Vec<Column> {
     table
         .columns
         .iter()

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::SinkError;
 use super::assignment::Place;
+use super::batch::Suspect;
 use super::commit::{Committed, Committer};
 use super::letters::{DeadLetters, Letter};
 use super::lost_rows::{bring_back, engine};
+use super::repeats;
 use crate::client::{Client, ClientError, Retry};
 use crate::crash;
 use crate::native::{Block, Column};
@@ -42,6 +44,8 @@ pub(super) struct Flight {
     pub(super) replay: bool,
     pub(super) months: Vec<(u32, Vec<Column>)>,
     pub(super) letters: Vec<Letter>,
+    /// Sorted by offset.
+    pub(super) suspects: Vec<Suspect>,
 }
 
 /// How a flight ended.
@@ -71,7 +75,8 @@ impl Backoff {
 pub(super) async fn land(shared: Arc<Shared>, mut flight: Flight) -> Landed {
     let months = std::mem::take(&mut flight.months);
     let letters = std::mem::take(&mut flight.letters);
-    match steps(&shared, &flight, months, letters).await {
+    let suspects = std::mem::take(&mut flight.suspects);
+    match steps(&shared, &flight, (months, suspects), letters).await {
         Ok(true) => Landed::Done,
         Ok(false) => Landed::Lost,
         Err(error) => Landed::Failed(error),
@@ -81,7 +86,7 @@ pub(super) async fn land(shared: Arc<Shared>, mut flight: Flight) -> Landed {
 async fn steps(
     shared: &Shared,
     flight: &Flight,
-    months: Vec<(u32, Vec<Column>)>,
+    (mut months, suspects): (Vec<(u32, Vec<Column>)>, Vec<Suspect>),
     letters: Vec<Letter>,
 ) -> Result<bool, SinkError> {
     if !commit_plan(shared, flight).await {
@@ -90,6 +95,9 @@ async fn steps(
     let mut planned = Instant::now();
     crash::pass("sink.after_plan");
     if !letters.is_empty() && !send_letters(shared, flight, &letters).await? {
+        return Ok(false);
+    }
+    if !suspects.is_empty() && !repeats::judge(shared, flight, suspects, &mut months).await? {
         return Ok(false);
     }
     let mut left = months.len();

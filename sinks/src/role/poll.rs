@@ -301,7 +301,9 @@ impl Poll {
                 Err(error) => Some((Reason::InvalidRecord, error.to_string())),
                 Ok(()) => {
                     place(table, &mut self.row, partition.place.1, offset);
-                    let appended = partition.batch.append(table, &program, datum, &self.row);
+                    let appended = partition
+                        .batch
+                        .append(table, &program, (offset, datum), &self.row);
                     appended
                         .err()
                         .map(|OutOfTime(at)| (Reason::TimeOutOfRange, format!("event time {at}")))

@@ -227,6 +227,22 @@ impl Row {
         }
     }
 
+    /// The bytes of a column that stand in the datum.
+    #[inline]
+    pub fn text<'d>(&self, column: usize, datum: &'d [u8]) -> &'d [u8] {
+        match self.values.get(column) {
+            Some(Value::Text(start, end)) => datum.get(*start as usize..*end as usize).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+
+    /// Makes the text in a column empty.
+    pub fn clear_text(&mut self, column: usize) {
+        if let Some(place) = self.values.get_mut(column) {
+            *place = Value::Text(0, 0);
+        }
+    }
+
     /// Overwrites the integer in a column that comes from no field.
     pub fn set_int(&mut self, column: usize, value: i64) {
         if let Some(place) = self.values.get_mut(column) {

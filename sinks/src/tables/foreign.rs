@@ -97,6 +97,7 @@ pub async fn describe(client: &Client, foreign: &Foreign) -> Result<Table, Clien
         )));
     }
     Ok(Table {
+        repeats: None,
         topic: foreign.topic.clone(),
         name: foreign.table.clone(),
         columns,

@@ -59,6 +59,7 @@ pub(super) fn seal(partition: &mut Partition, table: Arc<Table>, generation: u32
         replay,
         months: batch.months.into_iter().collect(),
         letters: batch.letters,
+        suspects: batch.suspects,
     })
 }
 
