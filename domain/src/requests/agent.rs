@@ -114,7 +114,7 @@ impl Seen {
 }
 
 fn is_machine(token: &[u8]) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 43] = [
         "facebookexternalhit",
         "whatsapp",
         "skypeuripreview",
@@ -136,6 +136,28 @@ fn is_machine(token: &[u8]) -> bool {
         "spider",
         "preview",
         "embedly",
+        "iframely",
+        "bingpreview",
+        "inspectiontool",
+        "googleother",
+        "feedfetcher",
+        "facebookcatalog",
+        "externalagent",
+        "externalfetcher",
+        "chatgpt",
+        "lighthouse",
+        "pingdom",
+        "statuscake",
+        "phantomjs",
+        "puppeteer",
+        "playwright",
+        "scrapy",
+        "libwww",
+        "httpclient",
+        "guzzlehttp",
+        "node",
+        "undici",
+        "colly",
     ];
     let ends = |end: &str| {
         token
@@ -227,6 +249,18 @@ mod tests {
             ),
             ("facebookexternalhit/1.1", ("", "", "", true)),
             ("Go-http-client/1.1", ("", "", "", true)),
+            (
+                "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko); compatible; ChatGPT-User/1.0; +https://openai.com/bot",
+                ("", "", "", true),
+            ),
+            (
+                "meta-externalagent/1.1 (+https://developers.facebook.com/docs/sharing/webmasters/crawler)",
+                ("", "", "", true),
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 Chrome-Lighthouse",
+                ("", "Chrome", "Windows", true),
+            ),
             ("curl/8.5.0", ("", "", "", true)),
             ("", ("", "", "", false)),
         ];
