@@ -81,7 +81,9 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     )
     .await?;
     let address = format!("127.0.0.1:{}", free_port()?);
-    ground.write_settings(&format!("[ingest]\nlisten = {address:?}\n"))?;
+    ground.write_settings(&format!(
+        "[ingest]\nlisten = {address:?}\ntrusted_proxies = [\"127.0.0.1/32\"]\n[ingest.limits]\nper_key = 0\n"
+    ))?;
     let program = ground.path("program.yaml");
     std::fs::write(&program, links())?;
     ground

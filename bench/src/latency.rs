@@ -54,7 +54,9 @@ pub struct Options {
 pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     let ground = Ground::start(common, "latency", &Kind::ALL, options.partitions, "").await?;
     let address = format!("127.0.0.1:{}", free_port()?);
-    ground.write_settings(&format!("[ingest]\nlisten = {address:?}\n"))?;
+    ground.write_settings(&format!(
+        "[ingest]\nlisten = {address:?}\ntrusted_proxies = [\"127.0.0.1/32\"]\n[ingest.limits]\nper_key = 0\n"
+    ))?;
     ground.command(&["init"]).await?;
     let secrets = ground.path("secrets").join(WORKSPACE);
     std::fs::create_dir_all(&secrets)?;

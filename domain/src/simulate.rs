@@ -13,7 +13,7 @@ use crate::engine::{Engine, Row, Verdict};
 use crate::fact::of_click;
 use crate::mail::MailKey;
 use crate::normalize::{self, Context, Outcome};
-use crate::requests::{self, Call, Directory, Record, Request, Signature};
+use crate::requests::{self, Call, Directory, Firsts, Place, Record, Request, Signature};
 use crate::rules::{ProgramFile, Workspace, day_of};
 use crate::store::{MemoryStore, StoreError};
 use crate::tenant::Tenant;
@@ -80,6 +80,7 @@ pub struct Simulation {
     store: MemoryStore,
     clicks: BTreeMap<String, Click>,
     waiting: BTreeMap<String, BTreeSet<Tenant>>,
+    firsts: Firsts,
     net: BTreeMap<String, Row>,
     report: Report,
     lines: usize,
@@ -103,6 +104,7 @@ impl Simulation {
             store,
             clicks: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            firsts: Firsts::new(usize::MAX),
             net: BTreeMap::new(),
             report: Report::default(),
             lines: 0,
@@ -148,24 +150,37 @@ impl Simulation {
                 .unwrap_or_else(|| self.settings.domains.first().map_or("localhost", String::as_str)),
             header: &header,
             body: &body,
-            remote_ip: None,
+            remote_ip: header("x-forwarded-for")
+                .and_then(|list| list.rsplit(',').next()?.trim().parse().ok()),
+            place: &|_| Place::default(),
         };
+        let firsts = &self.firsts;
         let call = Call {
             at: line.at.as_millisecond(),
             random,
             signature: Signature::NotNeeded,
-            visitor_secret: &[],
+            visitor_secret: b"simulate",
+            admit: &|_| Ok(()),
+            first: &|key, hour| firsts.first(key, hour),
         };
-        let (status, body, taken) = match requests::handle(&request, &self.directory, &call) {
+        let (status, body, taken, visit) = match requests::handle(&request, &self.directory, &call) {
             Ok(accepted) => {
                 let taken = accepted.record.map(|record| self.read(record));
-                (accepted.response.status, accepted.response.body, taken)
+                (
+                    accepted.response.status,
+                    accepted.response.body,
+                    taken,
+                    accepted.visit,
+                )
             }
             Err(error) => {
                 self.report.refused.push((self.lines, error.to_string()));
-                (error.status, error.to_string(), None)
+                (error.status, error.to_string(), None, None)
             }
         };
+        if let Some(visit) = visit {
+            self.firsts.keep(visit);
+        }
         *self.report.answers.entry(status).or_default() += 1;
         match taken {
             Some(Taken::Click(click)) => self.click(*click)?,

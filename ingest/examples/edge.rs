@@ -19,6 +19,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let mut config = IngestConfig::new(listen.parse()?, bootstrap);
     config.visitor_secret = Some(b"secret".to_vec());
+    // Whoever measures names the visitors.
+    config.trusted_proxies = vec!["127.0.0.0/8".parse()?];
     config.kafka.properties = BTreeMap::new();
     for pair in args.iter().skip(4) {
         if let Some((k, v)) = pair.split_once('=') {

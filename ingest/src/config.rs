@@ -5,6 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::limits::Limits;
+use crate::places::PlaceFiles;
+
 /// Settings of the edge.
 #[derive(Debug, Clone)]
 pub struct IngestConfig {
@@ -16,8 +21,14 @@ pub struct IngestConfig {
     pub secrets_dir: Option<PathBuf>,
     /// Salts the visitor's hash; the same for all edges of an installation. None: clicks carry no visitor.
     pub visitor_secret: Option<Vec<u8>>,
-    /// X-Forwarded-For of peers with a loopback or private address is believed.
-    pub trust_private_proxies: bool,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What is known about addresses.
+    pub places: PlaceFiles,
+    /// First clicks of the hour that are remembered, about 60 bytes each; 0: none, and no click is a repeat.
+    pub remembered_clicks: usize,
+    /// How many requests and connections a caller may have.
+    pub limits: Limits,
     /// Where records wait while Kafka is away. None: they are refused.
     pub spool_dir: Option<PathBuf>,
     /// What the spool may take of the disk, bytes.
@@ -59,7 +70,10 @@ impl IngestConfig {
             spool_dir: None,
             spool_bytes: 1 << 30,
             visitor_secret: None,
-            trust_private_proxies: true,
+            trusted_proxies: Vec::new(),
+            places: PlaceFiles::default(),
+            remembered_clicks: 500_000,
+            limits: Limits::default(),
             acknowledgement_timeout: Duration::from_secs(5),
             redirect_timeout: Duration::from_secs(1),
             max_in_flight: 16_384,

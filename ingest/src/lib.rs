@@ -6,7 +6,8 @@
 //!   topic config ──► feed ─────┘
 //! ```
 //!
-//! It knows no business rule: those are in `tributary-domain`. While Kafka is away, records wait in a spool on disk.
+//! It keeps no state of its own but the first clicks of the hour, and knows no business rule: those are in
+//! `tributary-domain`. While Kafka is away, records wait in a spool on disk.
 //! Invariant: answered 2xx or 3xx means acknowledged by all in-sync replicas or synced to the spool, redirects counted
 //! in `edge_unacknowledged_clicks_total` excepted.
 #![cfg_attr(
@@ -22,9 +23,14 @@
 mod body;
 mod clock;
 mod config;
+mod connections;
 mod delivery;
 mod feed;
 mod journal;
+mod limits;
+mod places;
+mod proxies;
+mod repeats;
 mod secrets;
 mod server;
 mod service;
@@ -44,6 +50,8 @@ use tokio::sync::oneshot;
 pub use config::{IngestConfig, KafkaConfig};
 pub use feed::ConfigReader;
 pub use journal::Encoders;
+pub use limits::Limits;
+pub use places::PlaceFiles;
 pub use service::Render;
 
 use service::Edge;
@@ -55,6 +63,7 @@ pub struct Bound {
     edge: Arc<Edge>,
     drain: spool::Drain,
     read_config: ConfigReader,
+    places: places::Watch,
 }
 
 /// Takes the port and makes the producer. `render` gives the text of `/metrics`.
@@ -67,22 +76,11 @@ pub async fn bind(
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listen on {}", config.listen))?;
-    let spool = match &config.spool_dir {
-        Some(dir) => Some(spool::Spool::open(dir, config.spool_bytes)?.0),
-        None => None,
-    };
     let drain = spool::Drain::new(&config, encoders.click.id());
-    let edge = Edge {
-        state: Arc::default(),
-        journal: Arc::new(journal::Journal::new(&config, encoders, spool.clone())?),
-        spool,
-        secrets: secrets::Secrets::new(config.secrets_dir.clone()),
-        telemetry: telemetry::Telemetry::new(),
-        clock: clock::Clock::new()?,
-        render,
-        config,
-    };
+    let edge = Edge::new(config, encoders, render)?;
+    let places = places::Watch::start(&edge.config.places, &edge.places)?;
     Ok(Bound {
+        places,
         address: listener.local_addr()?,
         listener,
         edge: Arc::new(edge),
@@ -119,6 +117,7 @@ impl Bound {
             edge,
             drain,
             read_config,
+            places,
         } = self;
         let state = Arc::clone(&edge.state);
         let feed = std::thread::Builder::new()
@@ -135,6 +134,12 @@ impl Bound {
                 .spawn(move || spool::drain(&journal, &spool, &drain, &state.stopped))
         });
         let draining = draining.transpose()?;
+        let watch = std::thread::Builder::new()
+            .name("place-files".to_owned())
+            .spawn({
+                let (edge, state) = (Arc::clone(&edge), Arc::clone(&state));
+                move || places.follow(&edge.places, &state)
+            })?;
         tracing::info!(%address, "the edge listens");
 
         let (stopping, stopped) = oneshot::channel();
@@ -167,6 +172,7 @@ impl Bound {
             }
             feed.join().ok();
             draining.map(std::thread::JoinHandle::join);
+            watch.join().ok();
         })
         .await
         .context("shutdown")?;

@@ -14,13 +14,20 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use tributary_domain::requests::{self, Accepted, ApiError, Call, Route, Signature};
+use tributary_domain::requests::{
+    self, Accepted, ApiError, Call, Caller, Place, Record, Route, Signature, Visit,
+};
 
 use crate::body;
 use crate::clock::Clock;
 use crate::config::IngestConfig;
+use crate::connections::{Connections, Pulse};
 use crate::delivery::{AppendError, Delivery};
-use crate::journal::Journal;
+use crate::journal::{Encoders, Journal};
+use crate::limits::{Buckets, Rate, counted};
+use crate::places::Places;
+use crate::proxies::Proxies;
+use crate::repeats::Repeats;
 use crate::secrets::Secrets;
 use crate::spool::Spool;
 use crate::state::State;
@@ -35,6 +42,12 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 /// A record on its way, or why it is not.
 type Sent = Result<Delivery, AppendError>;
 
+/// What is to be waited for, and what to be remembered then.
+struct Pending {
+    sent: Sent,
+    visit: Option<Visit>,
+}
+
 pub(crate) struct Edge {
     pub config: IngestConfig,
     pub state: Arc<State>,
@@ -44,6 +57,11 @@ pub(crate) struct Edge {
     pub telemetry: Telemetry,
     pub clock: Clock,
     pub render: Render,
+    pub proxies: Proxies,
+    pub places: Places,
+    pub connections: Arc<Connections>,
+    buckets: Buckets,
+    repeats: Repeats,
 }
 
 /// One connection. Requests share its own counter of references, not that of the edge, which the cores
@@ -51,9 +69,18 @@ pub(crate) struct Edge {
 pub(crate) struct Connection {
     pub edge: Arc<Edge>,
     pub peer: SocketAddr,
+    pub pulse: Arc<Pulse>,
 }
 
 impl Connection {
+    pub(crate) fn new(edge: Arc<Edge>, peer: SocketAddr) -> Self {
+        Self {
+            edge,
+            peer,
+            pulse: Arc::default(),
+        }
+    }
+
     /// One future, and the request is moved into it once: each async function on the way would copy it.
     pub(crate) async fn answer(
         self: Arc<Self>,
@@ -61,7 +88,9 @@ impl Connection {
     ) -> Result<Answer, Infallible> {
         let started = Instant::now();
         let edge = &*self.edge;
+        self.pulse.begin();
         if let Some(answer) = edge.of_operators(request.uri().path()) {
+            self.pulse.end();
             return Ok(answer);
         }
         let route = Route::of(request.method().as_str(), request.uri().path());
@@ -80,20 +109,46 @@ impl Connection {
                 drop(request);
                 match sent {
                     Ok((answer, None)) => Ok(answer),
-                    Ok((answer, Some(delivery))) => edge.settle(delivery, redirects).await.map(|()| answer),
+                    Ok((answer, Some(pending))) => edge.settle(pending, redirects).await.map(|()| answer),
                     Err(error) => Err(error),
                 }
             }
             Err(error) => Err(error),
         };
-        let answer = result.unwrap_or_else(|error| to_http(error.response()));
+        let answer = result.unwrap_or_else(|error| {
+            edge.telemetry.refused(&error);
+            to_http(error.response())
+        });
         metrics.count(answer.status().as_u16());
         metrics.seconds.record(started.elapsed());
+        self.pulse.end();
         Ok(answer)
     }
 }
 
 impl Edge {
+    pub(crate) fn new(config: IngestConfig, encoders: Encoders, render: Render) -> anyhow::Result<Self> {
+        let spool = match &config.spool_dir {
+            Some(dir) => Some(Spool::open(dir, config.spool_bytes)?.0),
+            None => None,
+        };
+        Ok(Self {
+            state: Arc::default(),
+            journal: Arc::new(Journal::new(&config, encoders, spool.clone())?),
+            spool,
+            secrets: Secrets::new(config.secrets_dir.clone()),
+            telemetry: Telemetry::new(),
+            clock: Clock::new()?,
+            render,
+            proxies: Proxies::new(config.trusted_proxies.clone()),
+            places: Places::default(),
+            connections: Arc::default(),
+            buckets: Buckets::new(),
+            repeats: Repeats::new(config.remembered_clicks),
+            config,
+        })
+    }
+
     fn of_operators(&self, path: &str) -> Option<Answer> {
         let (status, content_type, body) = match path {
             "/healthz" => (200, "text/plain", "ok\n".to_owned()),
@@ -103,10 +158,11 @@ impl Edge {
             }
             "/metrics" => {
                 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                self.telemetry.in_flight.set(self.state.in_flight() as f64);
-                if let Some(spool) = &self.spool {
-                    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                    self.telemetry.spool_bytes.set(spool.used() as f64);
+                {
+                    self.telemetry.in_flight.set(self.state.in_flight() as f64);
+                    self.telemetry.connections.set(self.connections.open() as f64);
+                    let spooled = self.spool.as_ref().map_or(0, |spool| spool.used());
+                    self.telemetry.spool_bytes.set(spooled as f64);
                 }
                 (200, "text/plain; version=0.0.4", (self.render)())
             }
@@ -125,7 +181,7 @@ impl Edge {
         peer: SocketAddr,
         limit: usize,
         placed: bool,
-    ) -> Result<(Answer, Option<Sent>), ApiError> {
+    ) -> Result<(Answer, Option<Pending>), ApiError> {
         if !self.state.loaded.load(Relaxed) {
             return Err(ApiError::unavailable("starting: the configuration is not loaded"));
         }
@@ -136,8 +192,11 @@ impl Edge {
         self.handle(request, &body, peer, placed)
     }
 
-    async fn settle(&self, sent: Sent, redirects: bool) -> Result<(), ApiError> {
-        let Err(error) = self.acknowledged(sent, redirects).await else {
+    async fn settle(&self, pending: Pending, redirects: bool) -> Result<(), ApiError> {
+        let Err(error) = self.acknowledged(pending.sent, redirects).await else {
+            if let Some(visit) = pending.visit {
+                self.repeats.keep(visit);
+            }
             return Ok(());
         };
         self.telemetry.append_failed(error.reason());
@@ -171,9 +230,17 @@ impl Edge {
         body: &[u8],
         peer: SocketAddr,
         placed: bool,
-    ) -> Result<(Answer, Option<Sent>), ApiError> {
+    ) -> Result<(Answer, Option<Pending>), ApiError> {
         let header = |name: &str| sent.headers().get(name).and_then(|value| value.to_str().ok());
         let secrets = |workspace: &str| self.secrets.of(workspace);
+        let (ip, visits) = self.proxies.visitor(peer.ip(), sent.headers());
+        let places = self.config.places.any().then(|| self.places.known());
+        let place = |ip| {
+            places
+                .as_ref()
+                .map_or_else(Place::default, |known| known.place(ip))
+        };
+        let admit = |caller: Caller<'_>| self.admit(caller, visits.then_some(ip));
         let request = requests::Request {
             method: sent.method().as_str(),
             path: sent.uri().path(),
@@ -181,7 +248,8 @@ impl Edge {
             host: header("host").or(sent.uri().host()).unwrap_or_default(),
             header: &header,
             body,
-            remote_ip: Some(self.visitor_address(peer.ip(), header("x-forwarded-for"))),
+            remote_ip: Some(ip),
+            place: &place,
         };
         let (at, random) = self.clock.now();
         let call = Call {
@@ -189,30 +257,50 @@ impl Edge {
             random,
             signature: Signature::Secrets(&secrets),
             visitor_secret: self.config.visitor_secret.as_deref().unwrap_or_default(),
+            admit: &admit,
+            first: &|key, hour| self.repeats.first(key, hour),
         };
         let directory = self.state.directory();
-        let Accepted { record, response } = requests::handle(&request, &directory, &call)?;
-        let delivery = record.map(|record| {
-            if placed {
+        let Accepted {
+            record,
+            visit,
+            response,
+        } = requests::handle(&request, &directory, &call)?;
+        let pending = record.map(|record| {
+            if let Record::Click(click) = &record {
+                self.telemetry.clicked(click);
+            }
+            let sent = if placed {
                 self.journal.send(&record)
             } else {
                 Err(AppendError::InFlight)
-            }
+            };
+            Pending { sent, visit }
         });
         drop(directory);
-        Ok((to_http(response), delivery))
+        Ok((to_http(response), pending))
     }
 
-    // The last address of the list is the one that our own proxy saw.
-    fn visitor_address(&self, peer: IpAddr, forwarded: Option<&str>) -> IpAddr {
-        let ours = match peer.to_canonical() {
-            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-        };
-        forwarded
-            .filter(|_| self.config.trust_private_proxies && ours)
-            .and_then(|list| list.rsplit(',').next()?.trim().parse().ok())
-            .unwrap_or(peer)
+    // A trusted proxy that names no visitor asks for itself, without limit.
+    fn admit(&self, caller: Caller<'_>, visitor: Option<IpAddr>) -> Result<(), requests::Limited> {
+        let limits = &self.config.limits;
+        match (caller, visitor) {
+            (Caller::Server(key), _) => {
+                let rate = Rate {
+                    per_second: limits.per_key,
+                    burst: limits.per_key_burst,
+                };
+                self.buckets.take(key, rate, Instant::now())
+            }
+            (Caller::Visitor, Some(ip)) => {
+                let rate = Rate {
+                    per_second: limits.per_ip,
+                    burst: limits.per_ip_burst,
+                };
+                self.buckets.take(counted(ip), rate, Instant::now())
+            }
+            (Caller::Visitor, None) => Ok(()),
+        }
     }
 }
 

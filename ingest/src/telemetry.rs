@@ -3,7 +3,7 @@
 //! Label values come from closed sets; the recorder must be installed before the edge starts.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use tributary_domain::requests::Route;
+use tributary_domain::requests::{ApiError, NewClick, Refusal, Route};
 
 /// The metrics of one route.
 pub(crate) struct RouteMetrics {
@@ -48,7 +48,13 @@ pub(crate) struct Telemetry {
     pub unacknowledged_clicks: Counter,
     pub in_flight: Gauge,
     pub spool_bytes: Gauge,
+    pub connections: Gauge,
+    refusals: Vec<(Refusal, Counter)>,
+    clicks: Vec<(&'static str, Counter)>,
 }
+
+/// What a click is, as a label: of a person, a repeat, or why it is taken for a machine.
+const CLASSES: [&str; 6] = ["person", "repeat", "list", "head", "prefetch", "data_center"];
 
 impl Telemetry {
     pub(crate) fn new() -> Self {
@@ -66,6 +72,18 @@ impl Telemetry {
             unacknowledged_clicks: counter!("edge_unacknowledged_clicks_total"),
             in_flight: gauge!("edge_requests_in_flight"),
             spool_bytes: gauge!("edge_spool_bytes"),
+            connections: gauge!("edge_connections"),
+            refusals: Refusal::ALL
+                .map(|refusal| {
+                    (
+                        refusal,
+                        counter!("edge_refusals_total", "reason" => refusal.name()),
+                    )
+                })
+                .into(),
+            clicks: CLASSES
+                .map(|class| (class, counter!("edge_clicks_total", "class" => class)))
+                .into(),
         }
     }
 
@@ -82,6 +100,38 @@ impl Telemetry {
             Some(Route::StripeWebhook(_)) => &self.stripe,
             Some(Route::Preflight) | None => &self.other,
         }
+    }
+
+    pub(crate) fn refused(&self, error: &ApiError) {
+        let reason = error.refusal.name();
+        tracing::debug!(
+            reason,
+            status = error.status,
+            message = error.message,
+            "a request was refused"
+        );
+        if let Some((_, counter)) = self.refusals.iter().find(|(known, _)| *known == error.refusal) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn clicked(&self, click: &NewClick<'_>) {
+        let class = match click.bot {
+            "" if click.duplicate_of.is_empty() => "person",
+            "" => "repeat",
+            machine => machine,
+        };
+        if let Some((_, counter)) = self.clicks.iter().find(|(known, _)| *known == class) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn connection_refused(&self, limit: &'static str) {
+        counter!("edge_connections_refused_total", "limit" => limit).increment(1);
+    }
+
+    pub(crate) fn connection_cut(&self, reason: &'static str) {
+        counter!("edge_connections_cut_total", "reason" => reason).increment(1);
     }
 
     pub(crate) fn append_failed(&self, reason: &'static str) {

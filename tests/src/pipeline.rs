@@ -119,7 +119,8 @@ impl Pipeline {
              [topics]\nfacts_partitions = {PARTITIONS}\nclicks_partitions = {PARTITIONS}\ninput_partitions = {PARTITIONS}\n\
              [registry]\nurl = \"{registry}\"\n\
              [clickhouse]\nurl = \"{clickhouse}\"\n\
-             [ingest]\nlisten = \"{listen}\"\nspool_dir = \"{dir}/spool\"\n\
+             [ingest]\nlisten = \"{listen}\"\nspool_dir = \"{dir}/spool\"\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
+             [ingest.limits]\nper_key = 0\n\
              [join]\nwrite_ms = 500\n\
              [attribute]\nfacts_per_transaction = 200\ncases_per_transaction = 25\ncompute_ms = 5\nflush_bytes = 200000\n\
              [sink]\nclose_days = false\n\

@@ -99,8 +99,23 @@ pub struct Ingest {
     pub redirect_timeout_ms: u64,
     /// Requests waiting for Kafka; more are answered 503.
     pub max_in_flight: usize,
-    /// X-Forwarded-For of private peers is believed.
-    pub trust_private_proxies: bool,
+    /// Networks of proxies whose X-Forwarded-For is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// First clicks of the hour that are remembered; 0: no click is a repeat.
+    pub remembered_clicks: usize,
+    /// MaxMind DB with places; empty: none.
+    #[serde(default)]
+    pub geo_file: PathBuf,
+    /// MaxMind DB with networks' owners; empty: none but those in `geo_file`.
+    #[serde(default)]
+    pub asn_file: PathBuf,
+    /// List of data centers' networks and AS numbers; empty: none.
+    #[serde(default)]
+    pub data_centers_file: PathBuf,
+    /// How many requests and connections a caller may have.
+    #[serde(default)]
+    pub limits: tributary_ingest::Limits,
 }
 
 /// Dashboard.
@@ -243,9 +258,15 @@ impl Settings {
             .ok()
             .map(|key| key.expose().as_bytes().to_vec())
             .filter(|k| !k.is_empty());
-        config.spool_dir = Some(self.ingest.spool_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
+        let given = |path: &PathBuf| Some(path.clone()).filter(|path| !path.as_os_str().is_empty());
+        config.places.geo = given(&self.ingest.geo_file);
+        config.places.asn = given(&self.ingest.asn_file);
+        config.places.data_centers = given(&self.ingest.data_centers_file);
+        config.trusted_proxies.clone_from(&self.ingest.trusted_proxies);
+        config.remembered_clicks = self.ingest.remembered_clicks;
+        config.limits = self.ingest.limits;
+        config.spool_dir = given(&self.ingest.spool_dir);
         config.spool_bytes = self.ingest.spool_bytes;
-        config.trust_private_proxies = self.ingest.trust_private_proxies;
         config.acknowledgement_timeout = Duration::from_millis(self.ingest.acknowledgement_timeout_ms);
         config.redirect_timeout = Duration::from_millis(self.ingest.redirect_timeout_ms);
         config.max_in_flight = self.ingest.max_in_flight;

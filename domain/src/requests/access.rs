@@ -3,17 +3,23 @@
 use sha2::{Digest, Sha256};
 
 use super::directory::Key;
-use super::{ApiError, Code, Directory, Request};
+use super::{ApiError, Call, Caller, Code, Directory, Limited, Request};
 use crate::rules::KeyKind;
 
-/// The key of a request; None if it has no Authorization header.
-pub(super) fn key<'d>(request: &Request<'_>, directory: &'d Directory) -> Result<Option<&'d Key>, ApiError> {
+/// The key of a request; None if it has no Authorization header. The request counts against the caller's limit.
+pub(super) fn key<'d>(
+    request: &Request<'_>,
+    directory: &'d Directory,
+    call: &Call<'_>,
+) -> Result<Option<&'d Key>, ApiError> {
     let Some(value) = (request.header)("authorization") else {
+        admit(Caller::Visitor, call)?;
         return Ok(None);
     };
     let token = match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => {
+            admit(Caller::Visitor, call)?;
             return Err(ApiError::new(
                 Code::Unauthorized,
                 "Authorization: must be `Bearer <API key>`",
@@ -21,7 +27,14 @@ pub(super) fn key<'d>(request: &Request<'_>, directory: &'d Directory) -> Result
         }
     };
     let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    match directory.key(&hash) {
+    let key = directory.key(&hash);
+    // A publishable key stands in pages that everybody reads: its callers are told apart by their addresses, as those
+    // who try keys are.
+    match key {
+        Some(key) if key.kind == KeyKind::Secret => admit(Caller::Server(&hash), call)?,
+        _ => admit(Caller::Visitor, call)?,
+    }
+    match key {
         Some(key) => Ok(Some(key)),
         None => Err(ApiError::new(
             Code::Unauthorized,
@@ -30,9 +43,18 @@ pub(super) fn key<'d>(request: &Request<'_>, directory: &'d Directory) -> Result
     }
 }
 
+/// Lets a caller go on, or says when it may.
+pub(super) fn admit(caller: Caller<'_>, call: &Call<'_>) -> Result<(), ApiError> {
+    (call.admit)(caller).map_err(|limited: Limited| ApiError::limited(limited, caller, call.at))
+}
+
 /// The secret key of a request to a server route.
-pub(super) fn secret<'d>(request: &Request<'_>, directory: &'d Directory) -> Result<&'d Key, ApiError> {
-    match key(request, directory)? {
+pub(super) fn secret<'d>(
+    request: &Request<'_>,
+    directory: &'d Directory,
+    call: &Call<'_>,
+) -> Result<&'d Key, ApiError> {
+    match key(request, directory, call)? {
         None => Err(ApiError::new(Code::Unauthorized, "Authorization: missing header")),
         Some(key) if key.kind == KeyKind::Secret => Ok(key),
         Some(_) => Err(ApiError::new(

@@ -1,17 +1,24 @@
 //! Clicks: `POST /track/click`, and what every click records.
 //!
 //! The place where a click is enriched: device and machine from the user agent, campaign from the
-//! destination, visitor from address and user agent. Country and the like stay empty here.
+//! destination, visitor from address and user agent, country and the like from whoever knows addresses.
+//!
+//! Invariant: no record holds an address.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::consent::Consent;
 use super::destination::{Utm, host, without_query};
 use super::directory::Resolved;
 use super::fields::{Fields, TEXT_LIMIT, URL_LIMIT, timestamp, within};
-use super::{Accepted, ApiError, Call, Code, Directory, NewClick, Record, Request, Response, access, agent};
+use super::{
+    Accepted, ApiError, Call, Code, Directory, NewClick, Place, Record, Request, Response, Visit, access,
+    agent,
+};
 use crate::click_id;
 use crate::rules::KeyKind;
 
@@ -85,7 +92,7 @@ pub(super) fn track<'r>(
     let (domain, key) = (field("domain", &body.domain)?, field("key", &body.key)?);
     let url = present(&body.url).unwrap_or_default();
     within("url", url, URL_LIMIT)?;
-    let caller = access::key(request, directory)?;
+    let caller = access::key(request, directory, call)?;
     let imports = caller.is_some_and(|key| key.kind == KeyKind::Secret);
     for (name, given) in [
         ("clickId", body.click_id.is_some()),
@@ -116,8 +123,21 @@ pub(super) fn track<'r>(
         .link(domain, key)
         .filter(|link| caller.is_none_or(|caller| caller.workspace == link.target.workspace()))
         .ok_or_else(|| ApiError::new(Code::NotFound, "domain and key: there is no such link"))?;
-    let response = Response::json(200, answer(&id, &link));
-    let mut click = record(id.into(), &link, request, call);
+    let consent = Consent::of(request);
+    if consent == Consent::Nothing {
+        // A text, since SDKs expect one; scripts take an empty one for none.
+        return Ok(Accepted {
+            record: None,
+            visit: None,
+            response: Response::json(200, answer("", &link)),
+        });
+    }
+    let source = Source {
+        // A server's address says nothing about the visitor.
+        visitor_ip: request.remote_ip.filter(|_| !imports),
+        consent,
+    };
+    let (mut click, visitor) = record(id.into(), &link, request, call, source);
     click.at = at;
     click.trigger = if imports { "api" } else { "script" };
     if let Some(caller) = caller {
@@ -131,8 +151,11 @@ pub(super) fn track<'r>(
         };
         click.url = url;
     }
+    let visit = meet(&mut click, visitor, call);
+    let response = Response::json(200, answer(told_id(&click), &link));
     Ok(Accepted {
         record: Some(Record::Click(click)),
+        visit,
         response,
     })
 }
@@ -169,17 +192,35 @@ fn push_quoted(out: &mut String, text: &str) {
     }
 }
 
-/// What every click of a link records, whatever made it.
+/// Who clicked, as far as it may be told.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    /// None: unknown, as where a server tells of somebody else's click.
+    pub visitor_ip: Option<IpAddr>,
+    pub consent: Consent,
+}
+
+/// What every click of a link records, whatever made it; and the visitor, who may not be in it.
 pub(super) fn record<'r>(
     id: Cow<'r, str>,
     link: &Resolved<'r>,
     request: &Request<'r>,
     call: &Call<'_>,
-) -> NewClick<'r> {
+    source: Source,
+) -> (NewClick<'r>, Option<[u8; 16]>) {
     let target = link.target;
     let user_agent = (request.header)("user-agent").unwrap_or_default();
     let agent = agent::read(user_agent);
-    NewClick {
+    let mut place = source.visitor_ip.map_or_else(Place::default, request.place);
+    let visitor = source.visitor_ip.and_then(|ip| visitor(ip, user_agent, call));
+    let recorded = match (visitor, source.consent) {
+        (Some(visitor), Consent::Full) => digits(visitor),
+        _ => String::new(),
+    };
+    if source.consent != Consent::Full {
+        (place.region, place.city) = (Cow::Borrowed(""), "");
+    }
+    let click = NewClick {
         id,
         workspace: target.workspace(),
         mode: link.mode,
@@ -190,16 +231,44 @@ pub(super) fn record<'r>(
         partner_id: target.partner(),
         program_id: link.program,
         group_id: link.partner.map_or("", |partner| &partner.group),
+        country: place.country,
+        region: place.region,
+        city: place.city,
+        continent: place.continent,
         device: agent.device,
         browser: agent.browser,
         os: agent.os,
         url: target.url().into(),
         utm: target.utm(),
-        bot: machine(request, agent),
+        bot: machine(request, agent, place.data_center),
         tracked: target.tracked,
-        visitor: visitor(request, user_agent, call).into(),
+        visitor: recorded.into(),
         received: call.at,
         ..NewClick::default()
+    };
+    (click, visitor)
+}
+
+/// Marks the click as a repeat if the visitor's first one of the hour is known, else gives what is to be remembered.
+/// Machines are no visitors: a person who comes after a prefetch is the first.
+pub(super) fn meet(click: &mut NewClick<'_>, visitor: Option<[u8; 16]>, call: &Call<'_>) -> Option<Visit> {
+    let visitor = visitor.filter(|_| click.bot.is_empty())?;
+    let visit = Visit::of(click, &visitor)?;
+    match (call.first)(visit.key, visit.hour) {
+        Some(first) => {
+            click.duplicate_of = String::from_utf8_lossy(&first).into_owned().into();
+            None
+        }
+        None => Some(visit),
+    }
+}
+
+/// The ID that the visitor goes on with.
+pub(super) fn told_id<'c>(click: &'c NewClick<'_>) -> &'c str {
+    if click.duplicate_of.is_empty() {
+        &click.id
+    } else {
+        &click.duplicate_of
     }
 }
 
@@ -228,7 +297,7 @@ fn host_and_page(referer: &str) -> (&str, &str) {
 }
 
 // Tagged and counted apart, never dropped.
-fn machine(request: &Request<'_>, agent: agent::Agent) -> &'static str {
+fn machine(request: &Request<'_>, agent: agent::Agent, data_center: bool) -> &'static str {
     let prefetch = || {
         ["sec-purpose", "purpose", "x-purpose", "x-moz"]
             .iter()
@@ -241,26 +310,33 @@ fn machine(request: &Request<'_>, agent: agent::Agent) -> &'static str {
         "prefetch"
     } else if agent.bot {
         "list"
+    } else if data_center {
+        "data_center"
     } else {
         ""
     }
 }
 
-fn visitor(request: &Request<'_>, user_agent: &str, call: &Call<'_>) -> String {
-    let Some(ip) = request.remote_ip.filter(|_| !call.visitor_secret.is_empty()) else {
-        return String::new();
-    };
+// The day is part of the hash: whoever has the records of two days cannot tell that one visitor is in both.
+fn visitor(ip: IpAddr, user_agent: &str, call: &Call<'_>) -> Option<[u8; 16]> {
+    if call.visitor_secret.is_empty() {
+        return None;
+    }
     let mut hash = Sha256::new();
     hash.update((call.visitor_secret.len() as u64).to_be_bytes());
     hash.update(call.visitor_secret);
     hash.update(call.at.div_euclid(DAY_MS).to_be_bytes());
     match ip.to_canonical() {
-        std::net::IpAddr::V4(ip) => hash.update(ip.octets()),
-        std::net::IpAddr::V6(ip) => hash.update(ip.octets()),
+        IpAddr::V4(ip) => hash.update(ip.octets()),
+        IpAddr::V6(ip) => hash.update(ip.octets()),
     }
     hash.update(user_agent);
+    hash.finalize().first_chunk().copied()
+}
+
+fn digits(visitor: [u8; 16]) -> String {
     let mut out = [0; 32];
-    let written = hex::encode_to_slice(hash.finalize().get(..16).unwrap_or_default(), &mut out);
+    let written = hex::encode_to_slice(visitor, &mut out);
     debug_assert!(written.is_ok(), "32 digits are 16 bytes");
     str::from_utf8(&out).unwrap_or_default().to_owned()
 }

@@ -86,7 +86,7 @@ pub(super) fn identify(
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
     let fields = Fields::parse(request.body)?;
-    let caller = caller(request, directory, fields.text("tenantId", TEXT_LIMIT)?)?;
+    let caller = caller(request, directory, call, fields.text("tenantId", TEXT_LIMIT)?)?;
     let external_cid = fields.person("externalCid")?;
     let track = Track {
         kind: "identify".to_owned(),
@@ -108,7 +108,7 @@ fn tell(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let caller = caller(request, directory, fields.text("tenantId", TEXT_LIMIT)?)?;
+    let caller = caller(request, directory, call, fields.text("tenantId", TEXT_LIMIT)?)?;
     let (tells, event_name) = kind(fields, &caller, directory)?;
     let mut track = common(fields, &caller, directory, call)?;
     event_name.clone_into(&mut track.event_name);

@@ -25,7 +25,7 @@ pub(super) fn one(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory)?;
+    let key = access::secret(request, directory, call)?;
     let fields = Fields::parse(request.body)?;
     let command = decision(&decode(id, false), &fields)?;
     accept(vec![command], &fields, key, call)
@@ -37,7 +37,7 @@ pub(super) fn many(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory)?;
+    let key = access::secret(request, directory, call)?;
     let fields = Fields::parse(request.body)?;
     let told = fields.objects("commissions")?.unwrap_or_default();
     if !(1..=MOST_COMMANDS).contains(&told.len()) {
@@ -73,7 +73,7 @@ pub(super) fn custom(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory)?;
+    let key = access::secret(request, directory, call)?;
     let fields = Fields::parse(request.body)?;
     let partner = fields.plain("partnerId", TEXT_LIMIT)?;
     let reason = fields.plain("reason", NAME_LIMIT)?;

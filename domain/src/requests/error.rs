@@ -2,7 +2,7 @@
 //!
 //! What is refused is never stored. Messages hold nothing secret.
 
-use super::{JSON, Response};
+use super::{Caller, JSON, Limited, Response};
 
 /// Codes of the API's error body. The set is closed: SDKs validate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +66,54 @@ pub struct ApiError {
     pub message: String,
     /// Seconds after which the same request may succeed.
     pub retry_after: Option<u32>,
+    /// Why in one word, for metrics and logs.
+    pub refusal: Refusal,
+    // What is let through a second, and when it is again, UTC milliseconds.
+    rate: Option<(u32, i64)>,
+}
+
+/// Why a request is refused, as a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// As the code says.
+    Code(Code),
+    /// Too many requests of an address.
+    VisitorLimit,
+    /// Too many requests with a key.
+    KeyLimit,
+    /// The body is too large.
+    TooLarge,
+    /// Not now: Kafka is away, or the edge is starting or full.
+    Unavailable,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Code(Code::BadRequest),
+        Self::Code(Code::Unauthorized),
+        Self::Code(Code::Forbidden),
+        Self::Code(Code::NotFound),
+        Self::Code(Code::Conflict),
+        Self::Code(Code::UnprocessableEntity),
+        Self::Code(Code::RateLimitExceeded),
+        Self::Code(Code::InternalServerError),
+        Self::VisitorLimit,
+        Self::KeyLimit,
+        Self::TooLarge,
+        Self::Unavailable,
+    ];
+
+    /// Its name as a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Code(code) => code.name(),
+            Self::VisitorLimit => "visitor_limit",
+            Self::KeyLimit => "key_limit",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 impl ApiError {
@@ -76,6 +124,8 @@ impl ApiError {
             status: code.status(),
             message: message.into(),
             retry_after: None,
+            refusal: Refusal::Code(code),
+            rate: None,
         }
     }
 
@@ -83,6 +133,7 @@ impl ApiError {
     pub fn too_large(limit: usize) -> Self {
         Self {
             status: 413,
+            refusal: Refusal::TooLarge,
             ..Self::new(Code::BadRequest, format!("the body is larger than {limit} bytes"))
         }
     }
@@ -92,7 +143,26 @@ impl ApiError {
         Self {
             status: 503,
             retry_after: Some(1),
+            refusal: Refusal::Unavailable,
             ..Self::new(Code::InternalServerError, message)
+        }
+    }
+
+    /// 429 with Retry-After and the headers of the limit.
+    pub(super) fn limited(limited: Limited, caller: Caller<'_>, at: i64) -> Self {
+        let (refusal, who) = match caller {
+            Caller::Visitor => (Refusal::VisitorLimit, "of this address"),
+            Caller::Server(_) => (Refusal::KeyLimit, "with this API key"),
+        };
+        let message = format!("too many requests {who}: {} a second", limited.per_second);
+        // Of a client that waits a second too few the next request is refused as well.
+        let seconds = limited.wait_ms.div_ceil(1000).max(1);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Self {
+            retry_after: Some(seconds),
+            refusal,
+            rate: Some((limited.per_second, at.saturating_add(i64::from(seconds) * 1000))),
+            ..Self::new(Code::RateLimitExceeded, message)
         }
     }
 
@@ -116,6 +186,13 @@ impl ApiError {
         debug_assert!(response.headers.contains(&JSON));
         if let Some(seconds) = self.retry_after {
             response.headers.push(("retry-after", seconds.to_string().into()));
+        }
+        if let Some((per_second, again)) = self.rate {
+            response.headers.extend([
+                ("x-ratelimit-limit", per_second.to_string().into()),
+                ("x-ratelimit-remaining", "0".into()),
+                ("x-ratelimit-reset", again.to_string().into()),
+            ]);
         }
         response
     }

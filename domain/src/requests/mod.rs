@@ -11,6 +11,7 @@
 mod access;
 mod agent;
 mod click;
+mod consent;
 mod conversion;
 mod decision;
 mod destination;
@@ -20,6 +21,7 @@ mod fields;
 mod money;
 mod new_click;
 mod redirect;
+mod repeats;
 mod signature;
 mod stripe;
 mod target;
@@ -37,8 +39,9 @@ use tributary_avro::{StripeEvent, Track};
 
 pub use destination::Utm;
 pub use directory::{Directory, DirectoryError};
-pub use error::{ApiError, Code};
+pub use error::{ApiError, Code, Refusal};
 pub use new_click::NewClick;
+pub use repeats::{FirstId, Firsts, Visit};
 pub use signature::{SignatureError, TOLERANCE_SECONDS, sign, verify_signature};
 
 /// Largest body of a tracking call.
@@ -62,8 +65,43 @@ pub struct Request<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
     /// Body, byte for byte.
     pub body: &'a [u8],
-    /// Address of the visitor, not of a proxy.
+    /// Address of the visitor, not of a proxy. It is in no record.
     pub remote_ip: Option<IpAddr>,
+    /// Where an address is.
+    pub place: &'a dyn Fn(IpAddr) -> Place<'a>,
+}
+
+/// Where an address is, as far as it is known. Texts are empty where it is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// ISO 3166-1 alpha-2, upper case.
+    pub country: &'a str,
+    /// ISO 3166-2 subdivision with its country: US-CA.
+    pub region: Cow<'a, str>,
+    /// English name.
+    pub city: &'a str,
+    /// Two letters.
+    pub continent: &'a str,
+    /// The address belongs to a data center, where machines are and people are not.
+    pub data_center: bool,
+}
+
+/// Whose requests are counted together where they are limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller<'a> {
+    /// Whoever has this address: short links, and calls without a secret key.
+    Visitor,
+    /// A server with a secret key, by the key's hash.
+    Server(&'a [u8; 32]),
+}
+
+/// Why a request is refused for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// Requests a second that are let through in the long run.
+    pub per_second: u32,
+    /// Milliseconds until the next one is.
+    pub wait_ms: u64,
 }
 
 /// What the caller adds to a request: time, randomness and secrets.
@@ -76,6 +114,10 @@ pub struct Call<'a> {
     pub signature: Signature<'a>,
     /// Secret that salts the visitor's hash, day by day; empty: clicks carry no visitor.
     pub visitor_secret: &'a [u8],
+    /// Whether the caller may go on; asked once a request, webhooks and preflights excepted.
+    pub admit: &'a dyn Fn(Caller<'_>) -> Result<(), Limited>,
+    /// The first click with this key in this hour, see [`Visit`].
+    pub first: &'a dyn Fn(u64, i64) -> Option<FirstId>,
 }
 
 /// How webhook signatures are checked.
@@ -102,6 +144,8 @@ pub enum Record<'r> {
 pub struct Accepted<'r> {
     /// Durable first.
     pub record: Option<Record<'r>>,
+    /// To be remembered once the record is durable: see [`Firsts::keep`].
+    pub visit: Option<Visit>,
     /// Then given.
     pub response: Response,
 }
@@ -295,6 +339,7 @@ pub fn handle<'r>(
         Route::StripeWebhook(workspace) => stripe::relay(workspace, request, directory, call),
         Route::Preflight => Ok(Accepted {
             record: None,
+            visit: None,
             response: Response::preflight(),
         }),
     }

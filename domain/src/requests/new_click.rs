@@ -25,7 +25,7 @@ pub struct NewClick<'a> {
     pub group_id: &'a str,
     pub trigger: &'a str,
     pub country: &'a str,
-    pub region: &'a str,
+    pub region: Cow<'a, str>,
     pub city: &'a str,
     pub continent: &'a str,
     pub device: &'a str,
@@ -37,7 +37,7 @@ pub struct NewClick<'a> {
     pub bot: &'a str,
     pub tracked: bool,
     pub visitor: Cow<'a, str>,
-    pub duplicate_of: &'a str,
+    pub duplicate_of: Cow<'a, str>,
     pub received: i64,
 }
 
@@ -57,7 +57,7 @@ impl From<&NewClick<'_>> for Click {
             group_id: click.group_id.to_owned(),
             trigger: click.trigger.to_owned(),
             country: click.country.to_owned(),
-            region: click.region.to_owned(),
+            region: click.region.to_string(),
             city: click.city.to_owned(),
             continent: click.continent.to_owned(),
             device: click.device.to_owned(),
@@ -73,7 +73,7 @@ impl From<&NewClick<'_>> for Click {
             bot: click.bot.to_owned(),
             tracked: click.tracked,
             visitor: click.visitor.to_string(),
-            duplicate_of: click.duplicate_of.to_owned(),
+            duplicate_of: click.duplicate_of.to_string(),
             received: click.received,
         }
     }
@@ -105,7 +105,7 @@ mod tests {
             group_id: text(),
             trigger: text(),
             country: text(),
-            region: text(),
+            region: text().into(),
             city: text(),
             continent: text(),
             device: text(),
@@ -123,7 +123,7 @@ mod tests {
             bot: text(),
             tracked: true,
             visitor: text().into(),
-            duplicate_of: text(),
+            duplicate_of: text().into(),
             received: -1_760_000_000_456,
         };
         let encoder = Encoder::<Click>::new(7);

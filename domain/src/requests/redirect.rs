@@ -1,7 +1,11 @@
 //! `GET|HEAD /{key}`: the click is recorded and the visitor sent on with its click ID.
 
+use super::consent::Consent;
 use super::destination::{decode, parameters, with_parameters};
-use super::{Accepted, ApiError, Call, Code, Directory, Header, Record, Request, Response, click};
+use super::{
+    Accepted, ApiError, Call, Caller, Code, Directory, Header, Record, Request, Response, Visit, access,
+    click,
+};
 use crate::click_id;
 
 const COOKIE_SECONDS: u32 = 90 * 86_400;
@@ -12,39 +16,58 @@ pub(super) fn follow<'r>(
     directory: &'r Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'r>, ApiError> {
+    access::admit(Caller::Visitor, call)?;
     let key = decode(key, false);
     let link = directory
         .link(request.host, &key)
         .ok_or_else(|| ApiError::new(Code::NotFound, "there is no such link"))?;
-    let id = click_id::new(call.at, call.random);
-    let reference = format!("dub_id_{id}");
-    let mut added = vec![("dub_id", id.as_str())];
-    if link.target.client_reference_id {
-        added.push(("client_reference_id", reference.as_str()));
-    }
-    let location = with_parameters(link.target.url(), &added);
-    let headers = vec![
-        ("location", location.into()),
-        cookie(&id, request),
+    let consent = Consent::of(request);
+    let mut headers = vec![
         // Every visit is a click: neither browser nor proxy may answer for us.
         ("cache-control", "no-store".into()),
         ("referrer-policy", "no-referrer-when-downgrade".into()),
     ];
-    let mut click = click::record(id.into(), &link, request, call);
+    if consent == Consent::Nothing {
+        headers.push(("location", link.target.url().to_owned().into()));
+        return Ok(redirect(headers, None, None));
+    }
+    let id = click_id::new(call.at, call.random);
+    let source = click::Source {
+        visitor_ip: request.remote_ip,
+        consent,
+    };
+    let (mut click, visitor) = click::record(id.into(), &link, request, call, source);
     let qr = parameters(request.query.unwrap_or_default()).any(|pair| pair == ("qr", "1"));
     click.trigger = if qr { "qr" } else { "link" };
     if click.bot.is_empty() && (request.header)("user-agent").is_none_or(str::is_empty) {
         click.bot = "list";
     }
     click::set_referer(&mut click, (request.header)("referer").unwrap_or_default().into());
-    Ok(Accepted {
-        record: Some(Record::Click(click)),
-        response: Response {
-            status: 302,
-            headers,
-            body: String::new(),
-        },
-    })
+    let visit = click::meet(&mut click, visitor, call);
+    let id = click::told_id(&click);
+    let reference = format!("dub_id_{id}");
+    let mut added = vec![("dub_id", id)];
+    if link.target.client_reference_id {
+        added.push(("client_reference_id", reference.as_str()));
+    }
+    headers.push(("location", with_parameters(link.target.url(), &added).into()));
+    if consent == Consent::Full {
+        headers.push(cookie(id, request));
+    }
+    Ok(redirect(headers, Some(Record::Click(click)), visit))
+}
+
+fn redirect<'r>(headers: Vec<Header>, record: Option<Record<'r>>, visit: Option<Visit>) -> Accepted<'r> {
+    let response = Response {
+        status: 302,
+        headers,
+        body: String::new(),
+    };
+    Accepted {
+        record,
+        visit,
+        response,
+    }
 }
 
 fn cookie(id: &str, request: &Request<'_>) -> Header {

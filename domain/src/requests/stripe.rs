@@ -44,6 +44,7 @@ pub(super) fn relay(
     }
     Ok(Accepted {
         record: Some(Record::StripeEvent(record)),
+        visit: None,
         response: Response::json(200, r#"{"received":true}"#.to_owned()),
     })
 }

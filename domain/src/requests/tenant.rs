@@ -3,7 +3,7 @@
 //! Invariant: a key reaches its own workspace only, whatever the call names.
 
 use super::destination::{decode, parameters};
-use super::{ApiError, Code, Directory, Request, access};
+use super::{ApiError, Call, Code, Directory, Request, access};
 use crate::rules::{KeyKind, Workspace};
 
 /// Who calls.
@@ -31,9 +31,10 @@ impl Caller<'_> {
 pub(super) fn caller<'d>(
     request: &Request<'_>,
     directory: &'d Directory,
+    call: &Call<'_>,
     told: Option<&str>,
 ) -> Result<Caller<'d>, ApiError> {
-    let key = access::key(request, directory)?;
+    let key = access::key(request, directory, call)?;
     let header = (request.header)("x-tenant-id");
     let query = parameters(request.query.unwrap_or_default())
         .find(|(name, _)| *name == "tenantId")

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::consent::Consent;
 use super::destination::{Utm, decode, parameters, query};
 use super::directory::Resolved;
 use super::fields::{Fields, TEXT_LIMIT, URL_LIMIT};
@@ -18,15 +19,26 @@ pub(super) fn track<'r>(
     call: &Call<'_>,
 ) -> Result<Accepted<'r>, ApiError> {
     let fields = Fields::parse(request.body)?;
-    let caller = caller(request, directory, fields.text("tenantId", TEXT_LIMIT)?)?;
+    let caller = caller(request, directory, call, fields.text("tenantId", TEXT_LIMIT)?)?;
     let url = fields.text("url", URL_LIMIT)?.unwrap_or_default();
     let referrer = fields.text("referrer", usize::MAX)?.unwrap_or_default();
     let link = link(&fields, url, &caller, directory)?
         .filter(|link| link.target.workspace() == caller.settings.id)
         .ok_or_else(|| ApiError::new(Code::NotFound, "linkId: there is no such link"))?;
+    let consent = Consent::of(request);
+    if consent == Consent::Nothing {
+        return Ok(Accepted {
+            record: None,
+            visit: None,
+            response: Response::json(200, json!({"cid": null}).to_string()),
+        });
+    }
     let id = click_id::new(call.at, call.random);
-    let response = Response::json(200, json!({"cid": id}).to_string());
-    let mut click = click::record(id.into(), &link, request, call);
+    let source = click::Source {
+        visitor_ip: request.remote_ip.filter(|_| !caller.is_server),
+        consent,
+    };
+    let (mut click, visitor) = click::record(id.into(), &link, request, call, source);
     click.mode = caller.mode;
     click.trigger = if caller.is_server { "api" } else { "script" };
     click::set_referer(&mut click, referrer.to_owned().into());
@@ -34,8 +46,11 @@ pub(super) fn track<'r>(
         click.utm = Utm::of(url).into_owned();
         click.url = url.to_owned().into();
     }
+    let visit = click::meet(&mut click, visitor, call);
+    let response = Response::json(200, json!({"cid": click::told_id(&click)}).to_string());
     Ok(Accepted {
         record: Some(Record::Click(click)),
+        visit,
         response,
     })
 }

@@ -18,7 +18,7 @@ pub(super) fn lead(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory)?;
+    let key = access::secret(request, directory, call)?;
     let fields = Fields::parse(request.body)?;
     if fields.get("clickId").is_none() {
         return Err(ApiError::field(
@@ -58,7 +58,7 @@ pub(super) fn sale(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory)?;
+    let key = access::secret(request, directory, call)?;
     let fields = Fields::parse(request.body)?;
     let amount = fields
         .integer("amount", 0)?
@@ -109,6 +109,7 @@ pub(super) fn sale(
 pub(super) fn accepted(track: Track, answer: &Value) -> Accepted<'static> {
     Accepted {
         record: Some(Record::Track(track)),
+        visit: None,
         response: Response::json(200, answer.to_string()),
     }
 }

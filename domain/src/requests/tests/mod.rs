@@ -7,6 +7,7 @@ mod redirect;
 mod stripe;
 mod tenant;
 mod track;
+mod visits;
 
 use std::net::IpAddr;
 
@@ -21,6 +22,7 @@ use crate::rules::ProgramFile;
 #[derive(Debug)]
 struct Accepted {
     record: Option<Owned>,
+    visit: Option<Visit>,
     response: Response,
 }
 
@@ -71,6 +73,7 @@ struct Sent<'a> {
     host: &'a str,
     headers: Vec<(&'a str, &'a str)>,
     body: Vec<u8>,
+    place: Place<'a>,
 }
 
 impl<'a> Sent<'a> {
@@ -83,6 +86,7 @@ impl<'a> Sent<'a> {
             host: "GO.acme.example:8080",
             headers: vec![("user-agent", user_agent)],
             body: Vec::new(),
+            place: Place::default(),
         }
     }
 
@@ -109,6 +113,8 @@ impl<'a> Sent<'a> {
                 random: 42,
                 signature: Signature::NotNeeded,
                 visitor_secret: b"salt",
+                admit: &|_| Ok(()),
+                first: &|_, _| None,
             },
         )
     }
@@ -118,6 +124,10 @@ impl<'a> Sent<'a> {
             let found = self.headers.iter().find(|(other, _)| *other == name);
             found.map(|(_, value)| *value)
         };
+        let place = |ip| {
+            assert_eq!(ip, IpAddr::from([203, 0, 113, 7]));
+            self.place.clone()
+        };
         let request = Request {
             method: self.method,
             path: self.path,
@@ -126,9 +136,11 @@ impl<'a> Sent<'a> {
             header: &header,
             body: &self.body,
             remote_ip: Some(IpAddr::from([203, 0, 113, 7])),
+            place: &place,
         };
         let accepted = handle(&request, directory, call)?;
         Ok(Accepted {
+            visit: accepted.visit,
             record: accepted.record.map(|record| match record {
                 Record::Click(click) => Owned::Click(Box::new((&click).into())),
                 Record::Track(track) => Owned::Track(Box::new(track)),
