@@ -414,3 +414,180 @@ async fn beyond_the_places_in_flight_calls_are_refused_and_redirects_go_on() -> 
     assert_eq!(edge.get("/ada").send().await?.status(), 302);
     edge.stop().await
 }
+
+const BROWSER: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36";
+
+fn believes_this_machine(config: &mut tributary_ingest::IngestConfig) {
+    config.visitor_secret = Some(b"salt".to_vec());
+    config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_gets_the_first_id_back_and_is_recorded() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, believes_this_machine).await?;
+    let visit = |visitor: &str| {
+        let redirect = edge.get("/ada").header("user-agent", BROWSER);
+        redirect.header("x-forwarded-for", visitor)
+    };
+    let location = async |visitor: &str| -> Result<String> {
+        Ok(visit(visitor).send().await?.headers()["location"]
+            .to_str()?
+            .to_owned())
+    };
+    let first = location("198.51.100.7").await?;
+    assert_eq!(location("198.51.100.7").await?, first);
+    let script = edge
+        .post(
+            "/track/click",
+            json!({"domain": harness::HOST, "key": "ada"}).to_string(),
+        )
+        .header("user-agent", BROWSER)
+        .header("x-forwarded-for", "198.51.100.7");
+    let (_, _, answer) = told(script.send().await?).await?;
+    assert_ne!(location("198.51.100.8").await?, first, "another visitor");
+
+    let clicks: Vec<Click> = edge.records(Topic::Clicks, 4).await?.iter().map(decode).collect();
+    let id = clicks[0].id.as_str();
+    assert!(first.ends_with(&format!("dub_id={id}")), "{first}");
+    assert_eq!(answer["clickId"], id);
+    let repeats: Vec<&str> = clicks.iter().map(|click| click.duplicate_of.as_str()).collect();
+    assert_eq!(repeats, ["", id, id, ""]);
+    let ids: BTreeSet<&str> = clicks.iter().map(|click| click.id.as_str()).collect();
+    assert_eq!(ids.len(), 4, "each has an ID of its own");
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_was_not_acknowledged_is_not_given_again() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
+        believes_this_machine(config);
+        config.max_in_flight = 0;
+    })
+    .await?;
+    let location = async || -> Result<String> {
+        let redirect = edge.get("/ada").header("user-agent", BROWSER);
+        let redirect = redirect.header("x-forwarded-for", "198.51.100.7").send().await?;
+        Ok(redirect.headers()["location"].to_str()?.to_owned())
+    };
+    assert_ne!(location().await?, location().await?);
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_has_the_place_of_its_visitor() -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let list = files.path().join("data-centers");
+    std::fs::write(&list, "AS64496 # a hoster\n")?;
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
+        believes_this_machine(config);
+        config.places.geo = Some("../ingest/testdata/places.mmdb".into());
+        config.places.data_centers = Some(list);
+    })
+    .await?;
+    for (visitor, gpc) in [
+        ("198.51.100.7", "0"),
+        ("198.51.100.7", "1"),
+        ("203.0.113.7", "0"),
+        ("9.9.9.9", "0"),
+    ] {
+        let redirect = edge.get("/ada").header("user-agent", BROWSER);
+        let redirect = redirect.header("x-forwarded-for", visitor).header("sec-gpc", gpc);
+        assert_eq!(redirect.send().await?.status(), 302);
+    }
+    // Neither recorded nor told.
+    let redirect = edge.get("/ada?dub-no-track=1").send().await?;
+    assert_eq!(redirect.headers()["location"], "https://acme.example/?a=b");
+    assert!(!redirect.headers().contains_key("set-cookie"));
+    edge.get("/ada").header("user-agent", "curl/8.5").send().await?;
+
+    let clicks: Vec<Click> = edge.records(Topic::Clicks, 5).await?.iter().map(decode).collect();
+    let told: Vec<_> = clicks
+        .iter()
+        .map(|c| [&*c.continent, &*c.country, &*c.region, &*c.city, &*c.bot])
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ["NA", "US", "US-CA", "Oakland", ""],
+            ["NA", "US", "", "", ""],
+            ["", "", "", "", "data_center"],
+            ["", "", "", "", ""],
+            ["", "", "", "", "list"],
+        ]
+    );
+    let visitors: Vec<bool> = clicks.iter().map(|click| click.visitor.is_empty()).collect();
+    assert_eq!(visitors, [false, true, false, false, false]);
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_beyond_their_limits_are_told_when_to_come_back() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
+        believes_this_machine(config);
+        config.limits.per_ip = 1;
+        config.limits.per_ip_burst = 2;
+        config.limits.per_key = 1;
+        config.limits.per_key_burst = 1;
+    })
+    .await?;
+    let visit = |visitor: &'static str| edge.get("/ada").header("x-forwarded-for", visitor).send();
+    for _ in 0..2 {
+        assert_eq!(visit("198.51.100.7").await?.status(), 302);
+    }
+    let refused = visit("198.51.100.7").await?;
+    assert_eq!(refused.headers()["x-ratelimit-limit"], "1");
+    assert_eq!(refused.headers()["x-ratelimit-remaining"], "0");
+    let (status, retry, body) = told(refused).await?;
+    assert_eq!((status, retry.as_deref()), (429, Some("1")));
+    assert_eq!(body["error"]["code"], "rate_limit_exceeded");
+    assert_eq!(visit("198.51.100.8").await?.status(), 302, "another visitor");
+    // The proxy itself is not a visitor.
+    for _ in 0..5 {
+        assert_eq!(edge.get("/ada").send().await?.status(), 302);
+    }
+    let (status, _, _) = told(edge.call("/track/lead", &lead()).send().await?).await?;
+    assert_eq!(status, 200);
+    let (status, retry, body) = told(edge.call("/track/lead", &lead()).send().await?).await?;
+    assert_eq!((status, retry.as_deref()), (429, Some("1")), "{body}");
+    // Stripe is not limited.
+    for _ in 0..5 {
+        edge.webhook(EVENT, SECRET, 0).send().await?.error_for_status()?;
+    }
+    // What was refused is not in Kafka: the sentinel comes right after what was not.
+    assert_eq!(edge.get("/ada?qr=1").send().await?.status(), 302);
+    let clicks = edge.records(Topic::Clicks, 9).await?;
+    assert_eq!(decode::<Click>(&clicks[8]).trigger, "qr");
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_before_a_stop_is_answered_and_in_kafka() -> Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
+    let body = lead().to_string();
+    let (begin, end) = body.split_at(10);
+    let mut client = tokio::net::TcpStream::connect(edge.address).await?;
+    let head = format!(
+        "POST /track/lead HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk_edge\r\ncontent-length: {}\r\n\r\n{begin}",
+        body.len()
+    );
+    client.write_all(head.as_bytes()).await?;
+    // The edge has taken it: it answers another one that came later.
+    edge.get("/healthz").send().await?.error_for_status()?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    edge.ask_to_stop()?;
+    eventually("no new connections", Duration::from_secs(10), || async {
+        let refused = tokio::net::TcpStream::connect(edge.address).await.is_err();
+        ensure!(refused, "it still listens");
+        Ok(())
+    })
+    .await?;
+    client.write_all(end.as_bytes()).await?;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await?;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let tracks = edge.records(Topic::Tracks, 1).await?;
+    assert_eq!(decode::<Track>(&tracks[0]).kind, "lead");
+    edge.stop().await
+}

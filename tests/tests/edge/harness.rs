@@ -135,9 +135,15 @@ impl Edge {
         .await?
     }
 
-    /// Stops it as SIGTERM would.
-    pub async fn stop(mut self) -> Result<()> {
+    /// Asks it to stop, as SIGTERM does.
+    pub fn ask_to_stop(&mut self) -> Result<()> {
         self.stop.take().context("stopped twice")?.send(()).ok();
+        Ok(())
+    }
+
+    /// Waits until it has stopped; asks it first if nobody did.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.take().map(|stop| stop.send(()).ok());
         self.served.await?
     }
 }
