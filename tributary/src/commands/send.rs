@@ -15,7 +15,7 @@ use crate::output;
 
 const PATIENCE: u32 = 200;
 
-/// Sends every line; 503 is tried again, as Stripe and every careful caller do.
+/// Sends every line; 429 and 503 are tried again, as Stripe and every careful caller do.
 pub async fn run(file: &Path, edge: &str, secret: Option<&Path>, concurrency: usize) -> Result<ExitCode> {
     let lines = requests(file)?;
     let secret = secret
@@ -68,7 +68,7 @@ async fn send(client: &reqwest::Client, edge: &str, secret: &str, line: &Line) -
             request = request.header("content-type", "application/json");
         }
         match request.send().await {
-            Ok(answer) if answer.status() != 503 || tried >= PATIENCE => {
+            Ok(answer) if !matches!(answer.status().as_u16(), 429 | 503) || tried >= PATIENCE => {
                 let status = answer.status().as_u16();
                 return Ok((status, answer.text().await.unwrap_or_default(), tried));
             }
