@@ -106,12 +106,13 @@ impl Known {
         let mut owner = None;
         let mut place = Place::default();
         if let Some(record) = found {
-            let code = |coded: Option<Coded<'_>>| coded.and_then(|coded| coded.iso_code);
             owner = record.autonomous_system_number;
             place.country = record.country.and_then(|c| c.iso_code).unwrap_or_default();
             place.continent = record.continent.and_then(|c| c.iso_code).unwrap_or_default();
             place.city = record.city.and_then(|city| city.names?.en).unwrap_or_default();
-            let subdivision = code(record.subdivisions.and_then(|all| all.into_iter().next()));
+            let subdivision = record
+                .subdivisions
+                .and_then(|all| all.into_iter().next()?.iso_code);
             if let Some(subdivision) = subdivision.filter(|_| !place.country.is_empty()) {
                 place.region = Cow::Owned(format!("{}-{subdivision}", place.country));
             }
@@ -193,9 +194,15 @@ fn wide(ip: IpAddr) -> u128 {
 
 type Load = fn(&Path, &Places) -> anyhow::Result<()>;
 
-/// The files, and what of each was read last.
-pub(crate) struct Watch {
-    files: Vec<(&'static str, PathBuf, Load, Option<(SystemTime, u64)>)>,
+/// The files that are watched.
+pub(crate) struct Watch(Vec<File>);
+
+struct File {
+    name: &'static str,
+    path: PathBuf,
+    load: Load,
+    // When it was changed, and its length.
+    read: Option<(SystemTime, u64)>,
 }
 
 impl Watch {
@@ -224,41 +231,47 @@ impl Watch {
         let mut watched = Vec::new();
         for (name, path, load) in named {
             if let Some(path) = path {
-                let state = state_of(path);
+                let read = state_of(path);
                 load(path, places).with_context(|| format!("ingest.{name}: {}", path.display()))?;
                 tracing::info!(name, path = %path.display(), "read");
-                watched.push((name, path.clone(), load, state));
+                watched.push(File {
+                    name,
+                    path: path.clone(),
+                    load,
+                    read,
+                });
             }
         }
-        Ok(Self { files: watched })
+        Ok(Self(watched))
     }
 
     /// Reads again what changed, until the state is stopped.
     pub(crate) fn follow(mut self, places: &Places, state: &Arc<State>) {
-        while !self.files.is_empty() && !state.stopped.load(Relaxed) {
+        while !self.0.is_empty() && !state.stopped.load(Relaxed) {
             std::thread::sleep(CHECK_EVERY);
             self.check(places);
         }
     }
 
     fn check(&mut self, places: &Places) {
-        for (name, path, load, read) in &mut self.files {
-            let found = state_of(path);
-            if found == *read || found.is_none() {
+        for file in &mut self.0 {
+            let found = state_of(&file.path);
+            if found == file.read || found.is_none() {
                 continue;
             }
-            *read = found;
-            let outcome = match load(path, places) {
+            file.read = found;
+            let (name, path) = (file.name, file.path.display());
+            let outcome = match (file.load)(&file.path, places) {
                 Ok(()) => {
-                    tracing::info!(name, "read again");
+                    tracing::info!(name, %path, "read again");
                     "read"
                 }
                 Err(error) => {
-                    tracing::error!(name, path = %path.display(), "what was read before stays: {error:#}");
+                    tracing::error!(name, %path, "what was read before stays: {error:#}");
                     "rejected"
                 }
             };
-            metrics::counter!("edge_place_files_total", "file" => *name, "outcome" => outcome).increment(1);
+            metrics::counter!("edge_place_files_total", "file" => name, "outcome" => outcome).increment(1);
         }
     }
 }
