@@ -48,6 +48,22 @@ pub(super) fn admit(caller: Caller<'_>, call: &Call<'_>) -> Result<(), ApiError>
     (call.admit)(caller).map_err(|limited: Limited| ApiError::limited(limited, caller, call.at))
 }
 
+/// The publishable key of a request to a route for browsers.
+pub(super) fn publishable<'d>(
+    request: &Request<'_>,
+    directory: &'d Directory,
+    call: &Call<'_>,
+) -> Result<&'d Key, ApiError> {
+    match key(request, directory, call)? {
+        None => Err(ApiError::new(Code::Unauthorized, "Authorization: missing header")),
+        Some(key) if key.kind == KeyKind::Publishable => Ok(key),
+        Some(_) => Err(ApiError::new(
+            Code::Forbidden,
+            "Authorization: this path takes a publishable key; a secret key must not stand in a page",
+        )),
+    }
+}
+
 /// The secret key of a request to a server route.
 pub(super) fn secret<'d>(
     request: &Request<'_>,

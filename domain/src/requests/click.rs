@@ -17,7 +17,7 @@ use super::directory::Resolved;
 use super::fields::{Fields, TEXT_LIMIT, URL_LIMIT, timestamp, within};
 use super::{
     Accepted, ApiError, Call, Code, Directory, NewClick, Place, Record, Request, Response, Visit, access,
-    agent,
+    agent, page,
 };
 use crate::click_id;
 use crate::rules::KeyKind;
@@ -123,6 +123,9 @@ pub(super) fn track<'r>(
         .link(domain, key)
         .filter(|link| caller.is_none_or(|caller| caller.workspace == link.target.workspace()))
         .ok_or_else(|| ApiError::new(Code::NotFound, "domain and key: there is no such link"))?;
+    if !imports {
+        page::check(request, &link.settings.allowed_hostnames, true)?;
+    }
     let consent = Consent::of(request);
     if consent == Consent::Nothing {
         // A text, since SDKs expect one; scripts take an empty one for none.
@@ -143,16 +146,15 @@ pub(super) fn track<'r>(
     if let Some(caller) = caller {
         click.mode = &caller.mode;
     }
-    set_referer(&mut click, body.referrer.map_or(Cow::Borrowed(""), |text| text.0));
-    if let Some(Text(url)) = body.url.filter(|url| !url.0.is_empty()) {
-        click.utm = match &url {
-            Cow::Borrowed(url) => Utm::of(url),
-            Cow::Owned(url) => Utm::of(url).into_owned(),
-        };
-        click.url = url;
-    }
+    let text = |text: Option<Text<'r>>| text.map_or(Cow::Borrowed(""), |text| text.0);
+    set_page(&mut click, text(body.url), text(body.referrer));
     let visit = meet(&mut click, visitor, call);
-    let response = Response::json(200, answer(told_id(&click), &link));
+    let id = told_id(&click);
+    let mut response = Response::json(200, answer(id, &link));
+    if consent == Consent::Full {
+        let cookie = page::cookie_of_call(id, request, &link.settings.cookie_domain);
+        response.headers.extend(cookie);
+    }
     Ok(Accepted {
         record: Some(Record::Click(click)),
         visit,
@@ -270,6 +272,19 @@ pub(super) fn told_id<'c>(click: &'c NewClick<'_>) -> &'c str {
     } else {
         &click.duplicate_of
     }
+}
+
+/// The page on which a click was told, if it is known, and the one before it.
+pub(super) fn set_page<'r>(click: &mut NewClick<'r>, url: Cow<'r, str>, referrer: Cow<'r, str>) {
+    set_referer(click, referrer);
+    if url.is_empty() {
+        return;
+    }
+    click.utm = match &url {
+        Cow::Borrowed(url) => Utm::of(url),
+        Cow::Owned(url) => Utm::of(url).into_owned(),
+    };
+    click.url = url;
 }
 
 pub(super) fn set_referer<'r>(click: &mut NewClick<'r>, referer: Cow<'r, str>) {

@@ -106,6 +106,7 @@ pub(super) struct Resolved<'d> {
     pub mode: &'d str,
     pub program: &'d str,
     pub partner: Option<&'d Partner>,
+    pub settings: &'d Workspace,
 }
 
 /// What the edge knows.
@@ -290,6 +291,7 @@ impl Directory {
                 .find(|id| !id.is_empty())
                 .unwrap_or_else(only_program),
             partner,
+            settings,
         }
     }
 

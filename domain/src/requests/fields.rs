@@ -117,6 +117,11 @@ impl Fields {
         }
     }
 
+    /// Puts a text in the place of what was told.
+    pub(super) fn set(&mut self, name: &str, text: &str) {
+        self.0.insert(name.to_owned(), text.into());
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }

@@ -20,6 +20,8 @@ mod error;
 mod fields;
 mod money;
 mod new_click;
+mod open;
+mod page;
 mod redirect;
 mod repeats;
 mod signature;
@@ -28,6 +30,7 @@ mod target;
 mod tenant;
 mod tenant_click;
 mod track;
+mod visit;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ pub use destination::Utm;
 pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, Code, Refusal};
 pub use new_click::NewClick;
+pub use page::same_site;
 pub use repeats::{FirstId, Firsts, Visit};
 pub use signature::{SignatureError, TOLERANCE_SECONDS, sign, verify_signature};
 
@@ -165,7 +169,8 @@ pub struct Response {
 }
 
 const JSON: Header = ("content-type", Cow::Borrowed("application/json"));
-// Browsers call from the customers' sites; the API takes no cookies, so any origin may call.
+// Browsers call from the customers' sites, and any origin may read what is no secret. Calls with cookies need more,
+// which the server adds for pages of its own site.
 const ANY_ORIGIN: Header = ("access-control-allow-origin", Cow::Borrowed("*"));
 
 impl Response {
@@ -205,6 +210,14 @@ pub enum Route<'a> {
     TrackLead,
     /// `POST /track/sale`.
     TrackSale,
+    /// `POST /track/open`.
+    TrackOpen,
+    /// `POST /track/visit`.
+    TrackVisit,
+    /// `POST /track/lead/client`.
+    ClientLead,
+    /// `POST /track/sale/client`.
+    ClientSale,
     /// `POST /tracking/click/v1`.
     TenantClick,
     /// `POST /tracking/conversion/v1`.
@@ -260,6 +273,10 @@ impl<'a> Route<'a> {
             "/track/click" => return post(Route::TrackClick),
             "/track/lead" => return post(Route::TrackLead),
             "/track/sale" => return post(Route::TrackSale),
+            "/track/open" => return post(Route::TrackOpen),
+            "/track/visit" => return post(Route::TrackVisit),
+            "/track/lead/client" => return post(Route::ClientLead),
+            "/track/sale/client" => return post(Route::ClientSale),
             "/tracking/click/v1" => return post(Route::TenantClick),
             "/tracking/conversion/v1" if method == "GET" => return Ok(Route::ConversionPostback),
             "/tracking/conversion/v1" => return post(Route::Conversion),
@@ -303,6 +320,10 @@ impl<'a> Route<'a> {
             Route::TrackClick
             | Route::TrackLead
             | Route::TrackSale
+            | Route::TrackOpen
+            | Route::TrackVisit
+            | Route::ClientLead
+            | Route::ClientSale
             | Route::TenantClick
             | Route::Conversion
             | Route::ExternalCid
@@ -329,6 +350,10 @@ pub fn handle<'r>(
         Route::TrackClick => click::track(request, directory, call),
         Route::TrackLead => track::lead(request, directory, call),
         Route::TrackSale => track::sale(request, directory, call),
+        Route::TrackOpen => open::track(request, directory, call),
+        Route::TrackVisit => visit::track(request, directory, call),
+        Route::ClientLead => track::lead_of_browser(request, directory, call),
+        Route::ClientSale => track::sale_of_browser(request, directory, call),
         Route::TenantClick => tenant_click::track(request, directory, call),
         Route::Conversion => conversion::convert(request, directory, call),
         Route::ConversionPostback => conversion::postback(request, directory, call),

@@ -4,11 +4,12 @@ use super::consent::Consent;
 use super::destination::{decode, parameters, with_parameters};
 use super::{
     Accepted, ApiError, Call, Caller, Code, Directory, Header, Record, Request, Response, Visit, access,
-    click,
+    click, page,
 };
 use crate::click_id;
 
-const COOKIE_SECONDS: u32 = 90 * 86_400;
+/// Key of the link that a domain itself is.
+pub(super) const ROOT: &str = "_root";
 
 pub(super) fn follow<'r>(
     key: &str,
@@ -17,7 +18,7 @@ pub(super) fn follow<'r>(
     call: &Call<'_>,
 ) -> Result<Accepted<'r>, ApiError> {
     access::admit(Caller::Visitor, call)?;
-    let key = decode(key, false);
+    let key = decode(if key.is_empty() { ROOT } else { key }, false);
     let link = directory
         .link(request.host, &key)
         .ok_or_else(|| ApiError::new(Code::NotFound, "there is no such link"))?;
@@ -52,7 +53,7 @@ pub(super) fn follow<'r>(
     }
     headers.push(("location", with_parameters(link.target.url(), &added).into()));
     if consent == Consent::Full {
-        headers.push(cookie(id, request));
+        headers.push(page::cookie(id, request, &link.settings.cookie_domain));
     }
     Ok(redirect(headers, Some(Record::Click(click)), visit))
 }
@@ -68,15 +69,4 @@ fn redirect<'r>(headers: Vec<Header>, record: Option<Record<'r>>, visit: Option<
         visit,
         response,
     }
-}
-
-fn cookie(id: &str, request: &Request<'_>) -> Header {
-    let secure = match (request.header)("x-forwarded-proto") {
-        Some("https") => "; Secure",
-        _ => "",
-    };
-    (
-        "set-cookie",
-        format!("dub_id={id}; Path=/; Max-Age={COOKIE_SECONDS}; SameSite=Lax{secure}").into(),
-    )
 }

@@ -3,7 +3,7 @@
 //! Invariant: a key reaches its own workspace only, whatever the call names.
 
 use super::destination::{decode, parameters};
-use super::{ApiError, Call, Code, Directory, Request, access};
+use super::{ApiError, Call, Code, Directory, Request, access, page};
 use crate::rules::{KeyKind, Workspace};
 
 /// Who calls.
@@ -74,12 +74,17 @@ pub(super) fn caller<'d>(
     let settings = directory
         .settings(workspace)
         .ok_or_else(|| ApiError::new(Code::NotFound, "tenantId: there is no such workspace"))?;
+    let is_server = key.is_some_and(|key| key.kind == KeyKind::Secret);
+    if !is_server {
+        // Networks post back without a page: those are browsers' words all the same.
+        page::check(request, &settings.allowed_hostnames, false)?;
+    }
     Ok(Caller {
         settings,
         mode: match key {
             Some(key) => &key.mode,
             None => settings.modes.first().map_or("live", String::as_str),
         },
-        is_server: key.is_some_and(|key| key.kind == KeyKind::Secret),
+        is_server,
     })
 }

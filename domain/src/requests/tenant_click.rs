@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::consent::Consent;
-use super::destination::{Utm, decode, parameters, query};
+use super::destination::{decode, parameters, query};
 use super::directory::Resolved;
 use super::fields::{Fields, TEXT_LIMIT, URL_LIMIT};
 use super::tenant::{Caller, caller};
@@ -41,11 +41,7 @@ pub(super) fn track<'r>(
     let (mut click, visitor) = click::record(id.into(), &link, request, call, source);
     click.mode = caller.mode;
     click.trigger = if caller.is_server { "api" } else { "script" };
-    click::set_referer(&mut click, referrer.to_owned().into());
-    if !url.is_empty() {
-        click.utm = Utm::of(url).into_owned();
-        click.url = url.to_owned().into();
-    }
+    click::set_page(&mut click, url.to_owned().into(), referrer.to_owned().into());
     let visit = click::meet(&mut click, visitor, call);
     let response = Response::json(200, json!({"cid": click::told_id(&click)}).to_string());
     Ok(Accepted {

@@ -1,4 +1,5 @@
-//! `POST /track/lead` and `POST /track/sale`, in Dub's shape, for secret keys.
+//! `POST /track/lead` and `POST /track/sale`, in Dub's shape: from servers with a secret key, and with `/client` after it
+//! from browsers with a publishable one (rule C9).
 //!
 //! A click ID that is none by form is refused, an unknown one accepted: the click may come later.
 
@@ -7,18 +8,44 @@ use tributary_avro::Track;
 
 use super::directory::Key;
 use super::fields::{Fields, TEXT_LIMIT, URL_LIMIT};
-use super::{Accepted, ApiError, Call, Code, Directory, Record, Request, Response, access};
+use super::{Accepted, ApiError, Call, Code, Directory, Record, Request, Response, access, page};
 use crate::click_id;
 use crate::rules::is_currency;
 
 const QUANTITY_LIMIT: i64 = 1_000_000;
+
+/// Who tells.
+struct Teller<'d> {
+    key: &'d Key,
+    is_server: bool,
+}
+
+impl<'d> Teller<'d> {
+    fn server(request: &Request<'_>, directory: &'d Directory, call: &Call<'_>) -> Result<Self, ApiError> {
+        Ok(Self {
+            key: access::secret(request, directory, call)?,
+            is_server: true,
+        })
+    }
+
+    fn browser(request: &Request<'_>, directory: &'d Directory, call: &Call<'_>) -> Result<Self, ApiError> {
+        let key = access::publishable(request, directory, call)?;
+        if let Some(settings) = directory.settings(&key.workspace) {
+            page::check(request, &settings.allowed_hostnames, true)?;
+        }
+        Ok(Self {
+            key,
+            is_server: false,
+        })
+    }
+}
 
 pub(super) fn lead(
     request: &Request<'_>,
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory, call)?;
+    let teller = Teller::server(request, directory, call)?;
     let fields = Fields::parse(request.body)?;
     if fields.get("clickId").is_none() {
         return Err(ApiError::field(
@@ -26,6 +53,24 @@ pub(super) fn lead(
             "is required; an empty text takes the click of the known customer",
         ));
     }
+    tell_lead(&fields, &teller, call)
+}
+
+/// The click may also be in the cookie that scripts cannot read.
+pub(super) fn lead_of_browser(
+    request: &Request<'_>,
+    directory: &Directory,
+    call: &Call<'_>,
+) -> Result<Accepted<'static>, ApiError> {
+    let teller = Teller::browser(request, directory, call)?;
+    let mut fields = Fields::parse(request.body)?;
+    if fields.text("clickId", TEXT_LIMIT)?.is_none_or(str::is_empty) {
+        fields.set("clickId", page::known_click(request).unwrap_or_default());
+    }
+    tell_lead(&fields, &teller, call)
+}
+
+fn tell_lead(fields: &Fields, teller: &Teller<'_>, call: &Call<'_>) -> Result<Accepted<'static>, ApiError> {
     let lead_mode = match fields.text("mode", TEXT_LIMIT)?.unwrap_or("async") {
         mode @ ("async" | "wait" | "deferred") => mode.to_owned(),
         _ => return Err(ApiError::field("mode", "must be async, wait or deferred")),
@@ -43,7 +88,7 @@ pub(super) fn lead(
         event_quantity,
         lead_mode,
         metadata: fields.metadata()?,
-        ..common(&fields, key, call)?
+        ..common(fields, teller, call)?
     };
     let answer = json!({
         "click": {"id": track.click_id},
@@ -58,8 +103,20 @@ pub(super) fn sale(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory, call)?;
-    let fields = Fields::parse(request.body)?;
+    let teller = Teller::server(request, directory, call)?;
+    tell_sale(&Fields::parse(request.body)?, &teller, call)
+}
+
+pub(super) fn sale_of_browser(
+    request: &Request<'_>,
+    directory: &Directory,
+    call: &Call<'_>,
+) -> Result<Accepted<'static>, ApiError> {
+    let teller = Teller::browser(request, directory, call)?;
+    tell_sale(&Fields::parse(request.body)?, &teller, call)
+}
+
+fn tell_sale(fields: &Fields, teller: &Teller<'_>, call: &Call<'_>) -> Result<Accepted<'static>, ApiError> {
     let amount = fields
         .integer("amount", 0)?
         .ok_or_else(|| ApiError::field("amount", "is required"))?;
@@ -84,7 +141,7 @@ pub(super) fn sale(
         lead_event_name: or("leadEventName", "")?,
         lines: fields.lines(Fields::minor_units)?,
         metadata: fields.metadata()?,
-        ..common(&fields, key, call)?
+        ..common(fields, teller, call)?
     };
     let mut customer = customer(&track);
     if let Value::Object(customer) = &mut customer {
@@ -114,18 +171,22 @@ pub(super) fn accepted(track: Track, answer: &Value) -> Accepted<'static> {
     }
 }
 
-fn common(fields: &Fields, key: &Key, call: &Call<'_>) -> Result<Track, ApiError> {
+fn common(fields: &Fields, teller: &Teller<'_>, call: &Call<'_>) -> Result<Track, ApiError> {
+    let at = fields.timestamp(call.at)?;
+    if at.is_some() && !teller.is_server {
+        return Err(ApiError::new(Code::Forbidden, "timestamp: needs a secret key"));
+    }
     let click_id = fields.text_or_empty("clickId", TEXT_LIMIT)?;
     if !click_id.is_empty() && !click_id::is_valid(&click_id) {
         return Err(ApiError::new(Code::NotFound, "clickId: there is no such click"));
     }
     Ok(Track {
         id: click_id::new(call.at, call.random),
-        workspace: key.workspace.clone(),
-        mode: key.mode.clone(),
-        at: fields.timestamp(call.at)?.unwrap_or(call.at),
+        workspace: teller.key.workspace.clone(),
+        mode: teller.key.mode.clone(),
+        at: at.unwrap_or(call.at),
         received: call.at,
-        trust: "server".to_owned(),
+        trust: if teller.is_server { "server" } else { "browser" }.to_owned(),
         click_id,
         customer_external_id: fields.customer()?,
         customer_email: fields.text_or_empty("customerEmail", TEXT_LIMIT)?,

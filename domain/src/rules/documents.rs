@@ -48,6 +48,12 @@ pub struct Workspace {
     /// Hosts of short links. The first is the default.
     #[serde(default)]
     pub domains: Vec<String>,
+    /// Hosts of the pages that may call without a secret key, `*.` for all below; empty: any (rule C9).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_hostnames: Vec<String>,
+    /// Domain of the workspace's site: links on hosts within it leave the click with the whole site.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cookie_domain: String,
     /// Keys of the tracking API.
     #[serde(default)]
     pub api_keys: Vec<ApiKey>,

@@ -136,6 +136,23 @@ impl Checker {
                 format!("connected_workspaces: {account}: {other:?} is not 1 to 64 characters a-z 0-9 _ -")
             });
         }
+        for host in &workspace.allowed_hostnames {
+            self.expect(is_host(host.strip_prefix("*.").unwrap_or(host)), w, 0, || {
+                format!("allowed_hostnames: {host:?} is no host name: no scheme, port or path, `*.` before it at most (C9)")
+            });
+        }
+        let site = &workspace.cookie_domain;
+        let of_links = |domain: &String| {
+            let lower = domain.to_ascii_lowercase();
+            lower == *site || lower.ends_with(&format!(".{site}"))
+        };
+        let ok =
+            site.is_empty() || is_host(site) && site.contains('.') && workspace.domains.iter().any(of_links);
+        self.expect(ok, w, 0, || {
+            format!(
+                "cookie_domain: {site:?} must be a domain within which one of `domains` lies, in lower case"
+            )
+        });
         for key in &workspace.api_keys {
             let ok = key.sha256.len() == 64 && key.sha256.bytes().all(|b| b.is_ascii_hexdigit());
             self.expect(ok, w, 0, || {
@@ -359,6 +376,14 @@ fn is_reserved(key: &str) -> bool {
 pub(super) fn is_id(id: &str) -> bool {
     let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
     (1..=64).contains(&id.len()) && id.bytes().all(ok)
+}
+
+fn is_host(host: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(inner)
+    };
+    host.len() <= 253 && host.split('.').all(label)
 }
 
 /// UTC milliseconds of an RFC 3339 text.

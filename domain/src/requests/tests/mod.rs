@@ -1,5 +1,6 @@
 //! Requests through `handle`, as the edge and `simulate` send them.
 
+mod browser;
 mod conversion;
 mod decision;
 mod directory;
@@ -180,7 +181,8 @@ fn paths_that_are_not_offered() {
         ("GET", "/track/click", 405),
         ("PUT", "/track/sale", 405),
         ("GET", "/webhooks/stripe/acme", 405),
-        ("POST", "/track/open", 501),
+        ("GET", "/track/open", 405),
+        ("POST", "/track/nothing", 501),
         ("POST", "/tracking/action/v1", 501),
         ("PUT", "/tracking/conversion/v1", 405),
         ("HEAD", "/tracking/conversion/v1", 405),
