@@ -56,18 +56,23 @@ pub(super) fn lead(
     tell_lead(&fields, &teller, call)
 }
 
-/// The click may also be in the cookie that scripts cannot read.
 pub(super) fn lead_of_browser(
     request: &Request<'_>,
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
     let teller = Teller::browser(request, directory, call)?;
+    tell_lead(&told_by_page(request)?, &teller, call)
+}
+
+/// What a page tells. Its click may also be in the cookie that scripts cannot read; a sale needs it, too, because what
+/// browsers tell of a customer at one time is not believed at another.
+fn told_by_page(request: &Request<'_>) -> Result<Fields, ApiError> {
     let mut fields = Fields::parse(request.body)?;
     if fields.text("clickId", TEXT_LIMIT)?.is_none_or(str::is_empty) {
         fields.set("clickId", page::known_click(request).unwrap_or_default());
     }
-    tell_lead(&fields, &teller, call)
+    Ok(fields)
 }
 
 fn tell_lead(fields: &Fields, teller: &Teller<'_>, call: &Call<'_>) -> Result<Accepted<'static>, ApiError> {
@@ -113,7 +118,7 @@ pub(super) fn sale_of_browser(
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
     let teller = Teller::browser(request, directory, call)?;
-    tell_sale(&Fields::parse(request.body)?, &teller, call)
+    tell_sale(&told_by_page(request)?, &teller, call)
 }
 
 fn tell_sale(fields: &Fields, teller: &Teller<'_>, call: &Call<'_>) -> Result<Accepted<'static>, ApiError> {

@@ -497,7 +497,13 @@ coupons:
         let mut names = BTreeSet::new();
         fields(&documents, &mut names);
         // These are left out of documents where they are empty.
-        for name in ["conversion_types", "as", "revenue_origins"] {
+        for name in [
+            "conversion_types",
+            "as",
+            "revenue_origins",
+            "allowed_hostnames",
+            "cookie_domain",
+        ] {
             assert!(names.contains(name), "{name} is not in the example");
         }
         // Set by Tributary, or by its place in the file.
@@ -540,6 +546,25 @@ coupons:
             ("'2026-01-01T00:00:00Z'", "'yesterday'", 14, "from: not RFC 3339"),
             ("id: acme", "id: Acme Inc", 2, "a-z 0-9"),
             ("https://acme", "ftp://acme", 12, "http"),
+            (
+                "id: acme",
+                "id: acme\n  allowed_hostnames: [acme.test, 'https://acme.test']",
+                2,
+                "allowed_hostnames: \"https://acme.test\" is no host name",
+            ),
+            (
+                "id: acme",
+                "id: acme\n  allowed_hostnames: ['*.acme.test', 'www.*.test']",
+                2,
+                "allowed_hostnames: \"www.*.test\" is no host name",
+            ),
+            (
+                "id: acme",
+                "id: acme\n  cookie_domain: other.test",
+                2,
+                "cookie_domain: \"other.test\" must be a domain within which one of `domains` lies",
+            ),
+            ("id: acme", "id: acme\n  cookie_domain: test", 2, "cookie_domain"),
         ] {
             let problems = parse(&FILE.replace(from, to)).unwrap_err();
             assert_eq!(problems.len(), 1, "{problems:?}");

@@ -62,6 +62,7 @@ fn a_page_tells_leads_and_sales_as_a_browser() {
     }
 
     let told = from_site(Sent::post("/track/sale/client", PUBLIC, &sale()))
+        .header("cookie", "dub_id=0123456789abcdEF")
         .to(&site())
         .unwrap();
     let track = call(&told);
@@ -69,9 +70,10 @@ fn a_page_tells_leads_and_sales_as_a_browser() {
         (
             track.kind.as_str(),
             track.trust.as_str(),
-            track.invoice_id.as_str()
+            track.invoice_id.as_str(),
+            track.click_id.as_str()
         ),
-        ("sale", "browser", "order-1")
+        ("sale", "browser", "order-1", ID)
     );
     assert_eq!(body(&told)["sale"]["amount"], 4900);
 }
