@@ -32,6 +32,7 @@ use crate::secrets::Secrets;
 use crate::spool::Spool;
 use crate::state::State;
 use crate::telemetry::Telemetry;
+use crate::{cors, scripts};
 
 /// Renders the metrics of the process in Prometheus' text format.
 pub type Render = Box<dyn Fn() -> String + Send + Sync>;
@@ -89,10 +90,13 @@ impl Connection {
         let started = Instant::now();
         let edge = &*self.edge;
         self.pulse.begin();
-        if let Some(answer) = edge.of_operators(request.uri().path()) {
+        let path = request.uri().path();
+        let fixed = || scripts::answer(request.method(), path, request.headers());
+        if let Some(answer) = edge.of_operators(path).or_else(fixed) {
             self.pulse.end();
             return Ok(answer);
         }
+        let own_page = cors::own_page(request.headers());
         let route = Route::of(request.method().as_str(), request.uri().path());
         let metrics = edge.telemetry.route(route.as_ref().ok().copied());
         let result = match route.map(|route| (route.body_limit(), matches!(route, Route::Redirect(_)))) {
@@ -115,10 +119,13 @@ impl Connection {
             }
             Err(error) => Err(error),
         };
-        let answer = result.unwrap_or_else(|error| {
+        let mut answer = result.unwrap_or_else(|error| {
             edge.telemetry.refused(&error);
             to_http(error.response())
         });
+        if let Some(page) = own_page {
+            cors::let_cookies(&mut answer, page);
+        }
         metrics.count(answer.status().as_u16());
         metrics.seconds.record(started.elapsed());
         self.pulse.end();

@@ -591,3 +591,82 @@ async fn what_was_begun_before_a_stop_is_answered_and_in_kafka() -> Result<()> {
     assert_eq!(decode::<Track>(&tracks[0]).kind, "lead");
     edge.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_get_their_scripts_and_those_of_the_own_site_send_cookies() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
+    for path in [
+        "/analytics/script.js",
+        "/analytics/script.site-visit.js",
+        "/tracking.js",
+    ] {
+        let script = edge.get(path).send().await?;
+        assert_eq!(script.status(), 200, "{path}");
+        assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
+        let tag = script.headers()["etag"].clone();
+        assert!(
+            script.text().await?.starts_with("// Tributary's tracker"),
+            "{path}"
+        );
+        let again = edge.get(path).header("if-none-match", tag).send().await?;
+        assert_eq!(
+            (again.status().as_u16(), again.text().await?),
+            (304, String::new())
+        );
+    }
+    assert_eq!(edge.get("/analytics/other.js").send().await?.status(), 404);
+
+    let page = |path: &str, origin: &str, body: Value| {
+        let request = edge.post(path, body.to_string()).header("host", harness::HOST);
+        request
+            .header("origin", origin)
+            .header("cookie", "dub_id=0123456789abcdEF")
+    };
+    let told = json!({"eventName": "Sign up", "customerExternalId": "u_1"});
+    for (origin, allowed, credentials) in [
+        ("https://www.acme.example", "https://www.acme.example", "true"),
+        ("https://shop.example", "*", ""),
+    ] {
+        let lead = page("/track/lead/client", origin, told.clone()).header("authorization", "Bearer pk_edge");
+        let refused = page(
+            "/track/click",
+            origin,
+            json!({"domain": harness::HOST, "key": "nobody"}),
+        );
+        let preflight = edge
+            .http
+            .request(
+                reqwest::Method::OPTIONS,
+                format!("http://{}/track/lead/client", edge.address),
+            )
+            .header("host", harness::HOST)
+            .header("origin", origin);
+        for (request, status) in [(lead, 200), (refused, 404), (preflight, 204)] {
+            let answer = request.send().await?;
+            assert_eq!(answer.status(), status, "{origin}");
+            let header = |name| {
+                answer
+                    .headers()
+                    .get(name)
+                    .map_or("", |value| value.to_str().unwrap())
+            };
+            assert_eq!(
+                header("access-control-allow-origin"),
+                allowed,
+                "{origin} {status}"
+            );
+            assert_eq!(
+                header("access-control-allow-credentials"),
+                credentials,
+                "{origin} {status}"
+            );
+        }
+    }
+    let tracks = edge.records(Topic::Tracks, 2).await?;
+    let first: Track = decode(&tracks[0]);
+    assert_eq!(
+        (first.trust.as_str(), first.click_id.as_str()),
+        ("browser", "0123456789abcdEF")
+    );
+    edge.stop().await
+}
