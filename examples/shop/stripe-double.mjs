@@ -1,5 +1,6 @@
 // What the shop needs of Stripe, on this machine: a checkout page, and the webhook after it, signed as Stripe signs.
 
+import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import Stripe from 'stripe';
 
@@ -27,7 +28,7 @@ export async function startStripeDouble({ webhook, secret }) {
   }
 
   function create(fields) {
-    const id = `cs_live_${sessions.size + 1}`;
+    const id = `cs_live_${randomUUID().replaceAll('-', '')}`;
     const metadata = {};
     for (const [name, value] of fields) {
       const key = name.match(/^metadata\[(.+)\]$/);
