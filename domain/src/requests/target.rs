@@ -4,7 +4,7 @@
 //! memory, and waiting for memory was most of a look-up.
 
 use super::destination::Utm;
-use crate::rules::Link;
+use crate::rules::{Link, instant};
 
 const TEXTS: usize = 12;
 
@@ -16,6 +16,38 @@ pub(super) struct Target {
     pub at: i64,
     pub tracked: bool,
     pub client_reference_id: bool,
+    /// Few links have any.
+    special: Option<Box<Special>>,
+}
+
+/// Where a link leads to under conditions.
+struct Special {
+    expires_at: Option<i64>,
+    expired_url: Box<str>,
+    ios: Box<str>,
+    android: Box<str>,
+    geo: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Special {
+    fn of(link: &Link) -> Option<Box<Self>> {
+        let special = Self {
+            expires_at: link.expires_at.as_deref().and_then(instant),
+            expired_url: link.expired_url.as_str().into(),
+            ios: link.ios.as_str().into(),
+            android: link.android.as_str().into(),
+            geo: link
+                .geo
+                .iter()
+                .map(|(country, url)| (country.as_str().into(), url.as_str().into()))
+                .collect(),
+        };
+        let none = special.expires_at.is_none()
+            && special.ios.is_empty()
+            && special.android.is_empty()
+            && special.geo.is_empty();
+        (!none).then(|| Box::new(special))
+    }
 }
 
 impl Target {
@@ -47,6 +79,7 @@ impl Target {
             at,
             tracked: link.tracked,
             client_reference_id: link.client_reference_id,
+            special: Special::of(link),
         }
     }
 
@@ -81,6 +114,30 @@ impl Target {
 
     pub(super) fn url(&self) -> &str {
         self.text::<4>()
+    }
+
+    /// Where it leads to from a device and a country: the device goes before the country, as at Dub.
+    pub(super) fn url_for(&self, os: &str, country: &str) -> &str {
+        let Some(special) = &self.special else {
+            return self.url();
+        };
+        let device = match os {
+            "iOS" => &special.ios,
+            "Android" => &special.android,
+            _ => "",
+        };
+        if !device.is_empty() {
+            return device;
+        }
+        let here = special.geo.iter().find(|(known, _)| **known == *country);
+        here.map_or_else(|| self.url(), |(_, url)| url)
+    }
+
+    /// If it has expired at a time: where it leads to since then, which may be empty.
+    pub(super) fn expired(&self, at: i64) -> Option<&str> {
+        let special = self.special.as_ref()?;
+        special.expires_at.filter(|end| *end <= at)?;
+        Some(&special.expired_url)
     }
 
     pub(super) fn partner(&self) -> &str {
@@ -122,5 +179,25 @@ mod tests {
         assert_eq!(target.utm(), Utm::of(&link.url));
         assert_eq!(target.utm().source, "s s");
         assert!(target.tracked && !target.client_reference_id);
+    }
+
+    #[test]
+    fn the_device_goes_before_the_country() {
+        let link: Link = serde_json::from_value(serde_json::json!({
+            "key": "k", "url": "https://a.example", "android": "https://a.example/android",
+            "geo": {"DE": "https://a.example/de", "FR": "https://a.example/fr"},
+        }))
+        .unwrap();
+        let target = Target::new("w", "i", &link, 7);
+        for (os, country, url) in [
+            ("Windows", "DE", "https://a.example/de"),
+            ("iOS", "FR", "https://a.example/fr"),
+            ("Android", "FR", "https://a.example/android"),
+            ("Windows", "US", "https://a.example"),
+            ("", "", "https://a.example"),
+        ] {
+            assert_eq!(target.url_for(os, country), url, "{os} {country}");
+        }
+        assert_eq!(target.expired(i64::MAX), None);
     }
 }

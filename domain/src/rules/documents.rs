@@ -140,6 +140,9 @@ pub struct Program {
     /// Name for people.
     #[serde(default)]
     pub name: String,
+    /// Where partners' links lead to that name no destination of their own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub url: String,
     /// Attribution window in days (rule C2).
     #[serde(default = "window_days")]
     pub window_days: i64,
@@ -315,6 +318,12 @@ pub struct Partner {
     /// Rewards of its own, before its group's and the program's.
     #[serde(default)]
     pub rewards: Vec<Reward>,
+    /// Its ID in the customer's own database, unique in the workspace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant_id: String,
+    /// When it was created by the API, RFC 3339: Tributary sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
     /// When this version holds from, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -368,6 +377,36 @@ pub struct Link {
     /// Adds `client_reference_id=dub_id_<click>` for Stripe payment links.
     #[serde(default)]
     pub client_reference_id: bool,
+    /// From then on it leads to `expired_url`, or nowhere (410): RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Where an expired link leads to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expired_url: String,
+    /// Destination on iPhones and iPads.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ios: String,
+    /// Destination on Android.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub android: String,
+    /// Destinations by country, ISO 3166-1 alpha-2, upper case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub geo: BTreeMap<String, String>,
+    /// Left out of lists; it still redirects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
+    /// Its ID in the customer's own database, unique in the workspace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external_id: String,
+    /// Who it belongs to in the customer's own database.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant_id: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comments: String,
+    /// When it was created by the API, RFC 3339: Tributary sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
     /// When this version holds from, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use tributary_avro::Config;
 
-use super::conversions;
 use super::rates::is_currency;
 use super::{Condition, DayRates, ProgramFile, Reward, RewardEvent};
+use super::{conversions, links};
 
 /// A longer one is no limit: leave it out.
 const MOST_MONTHS: u32 = 1200;
@@ -202,9 +202,8 @@ impl Checker {
             self.expect(partner.mail.is_empty(), "partners", i, || {
                 "mail: is set by Tributary; give email (C10)".into()
             });
-            let country =
-                partner.country.len() == 2 && partner.country.bytes().all(|b| b.is_ascii_uppercase());
-            self.expect(country || partner.country.is_empty(), "partners", i, || {
+            let country = partner.country.is_empty() || links::is_country(&partner.country);
+            self.expect(country, "partners", i, || {
                 "country: two upper-case letters of ISO 3166-1 (F1)".into()
             });
             self.expect(time(partner.from.as_ref()).is_ok(), "partners", i, || {
@@ -214,33 +213,28 @@ impl Checker {
         }
         self.rates(&file.rates);
         self.unique("links", file.links.iter().map(|l| l.id.as_str()));
+        let mut externals = BTreeSet::new();
         let mut places = BTreeSet::new();
         for (i, link) in file.links.iter().enumerate() {
-            let url = link.url.starts_with("https://") || link.url.starts_with("http://");
-            self.expect(url, "links", i, || {
-                format!("url: {:?} does not start with http:// or https://", link.url)
-            });
-            self.expect(
-                !link.key.is_empty() && !link.key.starts_with('/'),
-                "links",
-                i,
-                || "key: not empty, no leading slash".into(),
-            );
-            self.expect(!is_reserved(&link.key), "links", i, || {
-                format!("key: {:?} is a path of the edge itself", link.key)
-            });
+            for problem in links::problems(link) {
+                self.expect(false, "links", i, || problem);
+            }
             let place = (link.domain.to_lowercase(), link.key.as_str());
             self.expect(places.insert(place), "links", i, || {
                 format!("key: {}/{} is declared twice", link.domain, link.key)
             });
-            self.expect(!link.domain.is_empty(), "links", i, || {
-                "domain: required where the workspace has no domains".into()
+            let free = link.external_id.is_empty() || externals.insert(link.external_id.as_str());
+            self.expect(free, "links", i, || {
+                format!("external_id: {:?} is declared twice", link.external_id)
             });
             let partner = link.partner.is_empty() || partners.contains(link.partner.as_str());
             self.expect(partner, "links", i, || {
                 format!("partner: there is no partner {:?}", link.partner)
             });
             let program = link.program.is_empty() || ids.contains(link.program.as_str());
+            self.expect(link.created.is_none(), "links", i, || {
+                "created: is set by Tributary".into()
+            });
             self.expect(program, "links", i, || {
                 format!("program: there is no program {:?}", link.program)
             });
@@ -368,11 +362,6 @@ fn without_place(text: &str) -> &str {
     }
 }
 
-/// First path segments that the edge keeps for itself.
-fn is_reserved(key: &str) -> bool {
-    crate::requests::RESERVED.contains(&key.split('/').next().unwrap_or_default())
-}
-
 pub(super) fn is_id(id: &str) -> bool {
     let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
     (1..=64).contains(&id.len()) && id.bytes().all(ok)
@@ -395,44 +384,14 @@ fn time(text: Option<&String>) -> Result<Option<i64>, jiff::Error> {
 impl ProgramFile {
     /// The declared objects as config records of time `at`, the workspace first.
     pub fn configs(&self, at: i64) -> Vec<Config> {
-        let config =
-            |kind: &str, id: &str, from: Option<&String>, document: serde_json::Result<String>| Config {
-                workspace: self.workspace.id.clone(),
-                kind: kind.to_owned(),
-                id: id.to_owned(),
-                at,
-                modes: self.workspace.modes.clone(),
-                from: time(from).unwrap_or_default(),
-                deleted: false,
-                document: document.unwrap_or_default(),
-            };
         let w = &self.workspace;
-        let mut configs = vec![config(
-            "workspace",
-            &w.id,
-            w.from.as_ref(),
-            serde_json::to_string(w),
-        )];
-        configs.extend(
-            self.programs
-                .iter()
-                .map(|p| config("program", &p.id, p.from.as_ref(), serde_json::to_string(p))),
-        );
-        configs.extend(
-            self.partners
-                .iter()
-                .map(|p| config("partner", &p.id, p.from.as_ref(), serde_json::to_string(p))),
-        );
-        configs.extend(
-            self.links
-                .iter()
-                .map(|l| config("link", &l.id, l.from.as_ref(), serde_json::to_string(l))),
-        );
-        configs.extend(
-            self.coupons
-                .iter()
-                .map(|c| config("coupon", &c.code, c.from.as_ref(), serde_json::to_string(c))),
-        );
+        let mut configs = vec![links::declared(w, ("workspace", &w.id), w.from.as_ref(), at, w)];
+        let programs = self.programs.iter();
+        configs.extend(programs.map(|p| links::declared(w, ("program", &p.id), p.from.as_ref(), at, p)));
+        configs.extend(self.partners.iter().map(|p| p.config(w, at)));
+        configs.extend(self.links.iter().map(|l| l.config(w, at)));
+        let coupons = self.coupons.iter();
+        configs.extend(coupons.map(|c| links::declared(w, ("coupon", &c.code), c.from.as_ref(), at, c)));
         configs.extend(self.rates.iter().map(|day| day.config(w, at)));
         configs
     }

@@ -116,3 +116,60 @@ fn the_cookie_is_secure_behind_https() {
     let accepted = sent.to(&directory()).unwrap();
     assert!(header(&accepted.response, "set-cookie").ends_with("; Secure"));
 }
+
+#[test]
+fn a_device_has_a_destination_of_its_own() {
+    let mut file = program();
+    let ios = "https://apps.example/ios?utm_source=app";
+    file.links[0].ios = ios.to_owned();
+    file.links[0].android = "https://apps.example/android".to_owned();
+    let directory = Directory::from_program(&file);
+    let location = |sent: Sent<'_>| {
+        let accepted = sent.to(&directory).unwrap();
+        let click = click(&accepted);
+        let location = header(&accepted.response, "location").to_owned();
+        (
+            click.url.clone(),
+            click.utm_source.clone(),
+            location.contains(&format!("dub_id={}", click.id)),
+        )
+    };
+    assert_eq!(location(Sent::get("/ada")), (ios.into(), "app".into(), true));
+    let android =
+        "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0.0.0 Mobile Safari/537.36";
+    assert_eq!(
+        location(Sent::get("/ada").header("user-agent", android)),
+        ("https://apps.example/android".into(), String::new(), true)
+    );
+    let desktop =
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36";
+    assert_eq!(
+        location(Sent::get("/ada").header("user-agent", desktop)),
+        (
+            "https://acme.example/?utm_source=ada#top".into(),
+            "ada".into(),
+            true
+        )
+    );
+}
+
+#[test]
+fn an_expired_link_leads_elsewhere_and_makes_no_click() {
+    let mut file = program();
+    let at = |millis: i64| Some(jiff::Timestamp::from_millisecond(millis).unwrap().to_string());
+    let answer = |file: &ProgramFile| Sent::get("/ada").to(&Directory::from_program(file));
+    file.links[0].expires_at = at(AT + 1);
+    assert!(answer(&file).unwrap().record.is_some());
+    file.links[0].expires_at = at(AT);
+    let error = answer(&file).unwrap_err();
+    assert_eq!((error.status, error.code), (410, Code::NotFound));
+    file.links[0].expired_url = "https://acme.example/over?a=b".to_owned();
+    let accepted = answer(&file).unwrap();
+    assert!(accepted.record.is_none());
+    assert_eq!(accepted.response.status, 302);
+    assert_eq!(
+        header(&accepted.response, "location"),
+        "https://acme.example/over?a=b"
+    );
+    assert_eq!(header(&accepted.response, "cache-control"), "no-store");
+}
