@@ -17,6 +17,7 @@ pub mod engine;
 pub mod fact;
 pub mod ledger;
 pub mod mail;
+pub mod manage;
 pub mod normalize;
 pub mod requests;
 pub mod rules;

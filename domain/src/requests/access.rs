@@ -79,3 +79,24 @@ pub(super) fn secret<'d>(
         )),
     }
 }
+
+/// Whose secret key a request bears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its workspace.
+    pub workspace: String,
+    /// Its mode.
+    pub mode: String,
+}
+
+/// Who calls a server route of this or another process.
+///
+/// # Errors
+/// 401 without a key that is known, 403 for a publishable one.
+pub fn secret_key(request: &Request<'_>, directory: &Directory) -> Result<Caller, ApiError> {
+    let key = secret(request, directory)?;
+    Ok(Caller {
+        workspace: key.workspace.clone(),
+        mode: key.mode.clone(),
+    })
+}

@@ -16,7 +16,7 @@ pub struct Utm<'a> {
 }
 
 impl<'a> Utm<'a> {
-    pub(super) fn of(url: &'a str) -> Self {
+    pub(crate) fn of(url: &'a str) -> Self {
         let mut utm = Utm::default();
         if !url.contains("utm_") {
             return utm;
@@ -50,13 +50,13 @@ impl<'a> Utm<'a> {
 }
 
 /// The query of a URL, without question mark and fragment.
-pub(super) fn query(url: &str) -> &str {
+pub(crate) fn query(url: &str) -> &str {
     let url = url.split('#').next().unwrap_or_default();
     url.split_once('?').map_or("", |(_, query)| query)
 }
 
 /// Raw names and values of a query.
-pub(super) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
@@ -108,7 +108,7 @@ fn push_encoded(out: &mut String, text: &str) {
 }
 
 /// Percent-decoded text; `plus` is a blank in queries. What is no valid escape stays as it is.
-pub(super) fn decode(text: &str, plus: bool) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str, plus: bool) -> Cow<'_, str> {
     if !text.bytes().any(|b| b == b'%' || (plus && b == b'+')) {
         return Cow::Borrowed(text);
     }

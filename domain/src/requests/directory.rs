@@ -192,7 +192,7 @@ impl Directory {
     }
 
     /// The settings of a workspace.
-    pub(super) fn settings(&self, workspace: &str) -> Option<&Workspace> {
+    pub(crate) fn settings(&self, workspace: &str) -> Option<&Workspace> {
         self.workspaces.get(workspace).map(|place| &place.settings)
     }
 
@@ -398,7 +398,7 @@ impl Directory {
     }
 }
 
-fn document<T: DeserializeOwned>(config: &Config) -> Result<T, DirectoryError> {
+pub(crate) fn document<T: DeserializeOwned>(config: &Config) -> Result<T, DirectoryError> {
     serde_json::from_str(&config.document).map_err(|source| DirectoryError::Document {
         workspace: config.workspace.clone(),
         kind: config.kind.clone(),

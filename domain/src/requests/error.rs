@@ -166,11 +166,11 @@ impl ApiError {
         }
     }
 
-    pub(super) fn field(name: &str, rule: impl std::fmt::Display) -> Self {
+    pub(crate) fn field(name: &str, rule: impl std::fmt::Display) -> Self {
         Self::new(Code::UnprocessableEntity, format!("{name}: {rule}"))
     }
 
-    pub(super) fn with_status(mut self, status: u16) -> Self {
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }

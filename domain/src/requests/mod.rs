@@ -40,7 +40,10 @@ use std::net::IpAddr;
 
 use tributary_avro::{StripeEvent, Track};
 
+pub use access::{Caller, secret_key};
 pub use destination::Utm;
+pub(crate) use destination::{decode, parameters, query};
+pub(crate) use directory::document;
 pub use directory::{Directory, DirectoryError};
 pub use error::{ApiError, Code, Refusal};
 pub use new_click::NewClick;

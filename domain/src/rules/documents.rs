@@ -289,7 +289,7 @@ pub enum CouponPrecedence {
 }
 
 /// An affiliate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partner {
     /// ID within the workspace.
@@ -348,8 +348,8 @@ pub enum PartnerStatus {
     Banned,
 }
 
-/// A short link.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A short link. The empty one is not tracked, as Dub's API has it; in program.yaml links are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// ID within the workspace; empty: domain/key.

@@ -15,7 +15,7 @@ pub use conditions::{Attribute, Condition, Operand, Operator, Total, Value};
 pub use documents::*;
 pub use file::{Problem, parse};
 pub use links::withdrawn;
-pub(crate) use links::instant;
+pub(crate) use links::{instant, is_country, problems as link_problems};
 pub(crate) use rates::is_currency;
 pub use rates::{Converted, DayRates, GOOD_FOR, decimals};
 pub use rewards::*;
