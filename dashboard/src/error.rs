@@ -22,6 +22,9 @@ pub enum ApiError {
     /// The interface has it, this version does not.
     #[error("{0}")]
     NotOffered(String),
+    /// What is declared is not read yet.
+    #[error("Starting: what is declared is not read yet.")]
+    Starting,
     /// ClickHouse did not answer, or not with what was asked for.
     #[error(
         "The figures cannot be read at the moment: ClickHouse does not answer as it should. Try again shortly."
@@ -40,7 +43,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -49,7 +52,7 @@ impl ApiError {
             Self::BadRequest(_) | Self::MethodNotAllowed(_) => "bad_request",
             Self::NotFound(_) => "not_found",
             Self::NotOffered(_) => "not_implemented",
-            Self::Database(_) => "internal_server_error",
+            Self::Database(_) | Self::Starting => "internal_server_error",
         }
     }
 }
@@ -67,7 +70,7 @@ impl IntoResponse for ApiError {
             "doc_url": format!("https://dub.co/docs/api-reference/errors#{}", code.replace('_', "-")),
         }});
         let mut response = (self.status(), Json(body)).into_response();
-        if matches!(self, Self::Database(_)) {
+        if matches!(self, Self::Database(_) | Self::Starting) {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("2"));

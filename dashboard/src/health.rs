@@ -15,10 +15,16 @@ pub async fn alive() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// Ready: the ledger's tables can be read.
+/// Ready: the ledger's tables can be read, and what is declared was.
 pub async fn ready(State(application): State<Application>) -> Result<Response, ApiError> {
     let statement = Statement::new("SELECT count() FROM conversions WHERE 0");
     application.database.rows::<u64>("ready", statement).await?;
+    if application
+        .management
+        .is_some_and(|management| !management.is_loaded())
+    {
+        return Err(ApiError::Starting);
+    }
     Ok(Json(json!({"status": "ready"})).into_response())
 }
 

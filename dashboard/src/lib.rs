@@ -5,8 +5,10 @@
 //!                                     period, filters      net state only
 //! ```
 //!
-//! It writes nothing, keeps nothing between requests and knows no rule of attribution: what it answers is a sum over
-//! ledger rows. It checks no token; bind it to loopback (the default) or put something that does in front of it.
+//! It keeps nothing between requests but what topic `config` declares, and knows no rule of attribution: what it
+//! answers is a sum over ledger rows. Links and partners are managed with a secret key of their workspace, see
+//! [`Management`]. Reading needs none, though a request that bears one reads its workspace only: bind it to loopback
+//! (the default), or put the edge in front of it, which lets nobody through without a key.
 //!
 //! Invariant: every number is the net state, Σ sign × value, so retractions are never seen, and a series, summed, is
 //! the count of the same question.
@@ -29,6 +31,7 @@ mod events;
 mod filters;
 mod funnel;
 mod health;
+mod manage;
 mod overview;
 mod page;
 mod parameters;
@@ -43,4 +46,5 @@ mod statement;
 mod sums;
 
 pub use database::ClickHouseConfig;
+pub use manage::{ConfigReader, ConfigTopic, Management};
 pub use server::{DashboardConfig, MetricsText, run, serve};

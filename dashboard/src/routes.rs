@@ -6,18 +6,18 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
-use axum::routing::get;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::error::ApiError;
 use crate::server::Application;
-use crate::{analytics, events, funnel, health, overview, page, payments};
+use crate::{analytics, events, funnel, health, manage, overview, page, payments};
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
-const NOT_OFFERED: [&str; 17] = [
-    "links",
-    "partners",
+const NOT_OFFERED: [&str; 15] = [
     "commissions",
     "customers",
     "openapi.json",
@@ -44,6 +44,8 @@ pub fn router(application: Application) -> Router {
         .route("/overview", get(overview::overview))
         .route("/workspaces", get(overview::list_workspaces))
         .route("/payments/{id}", get(payments::payment))
+        .route_layer(from_fn_with_state(application.clone(), manage::scope))
+        .merge(managed())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -55,6 +57,15 @@ pub fn router(application: Application) -> Router {
             Duration::from_secs(30),
         ))
         .with_state(application)
+}
+
+fn managed() -> Router<Application> {
+    ["/links", "/links/{*rest}", "/partners", "/partners/{*rest}"]
+        .into_iter()
+        .fold(Router::new(), |router, path| {
+            router.route(path, any(manage::handle))
+        })
+        .layer(DefaultBodyLimit::max(manage::BODY_LIMIT))
 }
 
 async fn not_offered(uri: Uri) -> ApiError {

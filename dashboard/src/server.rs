@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 
 use crate::database::{ClickHouseConfig, Database};
+use crate::manage::Management;
 use crate::routes;
 
 /// Renders the process's metrics as Prometheus text; the process owns the recorder, not this role.
@@ -34,12 +35,14 @@ impl fmt::Debug for MetricsText {
 /// What the role needs to know.
 #[derive(Clone, Debug)]
 pub struct DashboardConfig {
-    /// Address to listen on. No token is checked: anything but loopback shows the figures to whoever reaches it.
+    /// Address to listen on. Reading needs no key: anything but loopback shows the figures to whoever reaches it.
     pub listen: SocketAddr,
     /// Where the ledger is.
     pub clickhouse: ClickHouseConfig,
     /// What `/metrics` answers; empty by default.
     pub metrics: MetricsText,
+    /// Links and partners; without it their operations are not offered, and keys of the API are not known.
+    pub management: Option<Management>,
 }
 
 impl Default for DashboardConfig {
@@ -48,6 +51,7 @@ impl Default for DashboardConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             clickhouse: ClickHouseConfig::default(),
             metrics: MetricsText::default(),
+            management: None,
         }
     }
 }
@@ -56,6 +60,7 @@ impl Default for DashboardConfig {
 pub(crate) struct Application {
     pub database: Database,
     pub metrics: MetricsText,
+    pub management: Option<Management>,
 }
 
 /// Listens and answers until `shutdown` resolves; requests in flight are finished.
@@ -83,12 +88,13 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the dashboard checks no token: everybody who reaches this address reads all figures");
+        tracing::warn!(%address, "reading needs no key: everybody who reaches this address reads all figures");
     }
     tracing::info!(%address, "dashboard is listening");
     let application = Application {
         database: Database::new(&config.clickhouse),
         metrics: config.metrics,
+        management: config.management,
     };
     axum::serve(listener, routes::router(application))
         .with_graceful_shutdown(shutdown)

@@ -99,8 +99,27 @@ pub async fn sink(settings: Settings, shutdown: Shutdown) -> Result<()> {
 
 /// The dashboard.
 pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
-    let text = tributary_dashboard::MetricsText::new(move || metrics.render());
-    tributary_dashboard::run(settings.dashboard(text), shutdown.wait())
+    let registry = registry(&settings).await?;
+    let own = |error| {
+        anyhow!(
+            "the dashboard cannot start without the schema of topic config: {error}; run `tributary init` first"
+        )
+    };
+    let encoder = tributary_avro::Encoder::new(registry.id(Topic::Config).await.map_err(own)?);
+    let decoder = registry.decoder::<Config>(Topic::Config).await?;
+    let runtime = tokio::runtime::Handle::current();
+    let read = Box::new(move |value: &[u8]| {
+        runtime
+            .block_on(decoder.decode(value))
+            .map_err(|e| anyhow!(e.to_string()))
+    });
+    let mut config = settings.dashboard(tributary_dashboard::MetricsText::new(move || metrics.render()));
+    config.management = Some(tributary_dashboard::Management::start(
+        settings.config_topic(),
+        encoder,
+        read,
+    )?);
+    tributary_dashboard::run(config, shutdown.wait())
         .await
         .context("dashboard")
 }

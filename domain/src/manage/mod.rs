@@ -80,13 +80,13 @@ pub struct Write {
 
 #[derive(Debug)]
 enum Change {
-    Create(Fields, New),
-    Upsert(Fields, New),
+    Create(Fields, Fresh),
+    Upsert(Fields, Fresh),
     Update(String, Fields),
     Delete(String),
-    PutPartner(Fields, New),
-    PartnerLink(Fields, New),
-    UpsertPartnerLink(Fields, New),
+    PutPartner(Fields, Fresh),
+    PartnerLink(Fields, Fresh),
+    UpsertPartnerLink(Fields, Fresh),
 }
 
 /// How the outcomes of the changes become one answer.
@@ -104,13 +104,13 @@ enum Shape {
 
 /// The chance of something new.
 #[derive(Debug)]
-struct New {
+struct Fresh {
     id: String,
     key: String,
 }
 
-impl New {
-    fn new(kind: &str, random: &mut dyn FnMut() -> u64) -> Self {
+impl Fresh {
+    fn draw(kind: &str, random: &mut dyn FnMut() -> u64) -> Self {
         let mut letters = |count: usize| {
             let mut letter = || {
                 let place = usize::try_from(random() % 62).unwrap_or_default();
@@ -177,14 +177,14 @@ pub fn task(
         }
         ("POST", ["links"]) => write(
             Shape::One(200),
-            vec![Change::Create(object(request)?, New::new("link", random))],
+            vec![Change::Create(object(request)?, Fresh::draw("link", random))],
         ),
         ("PUT", ["links", "upsert"]) => write(
             Shape::One(200),
-            vec![Change::Upsert(object(request)?, New::new("link", random))],
+            vec![Change::Upsert(object(request)?, Fresh::draw("link", random))],
         ),
         ("POST", ["links", "bulk"]) => {
-            let mut create = |fields| Change::Create(fields, New::new("link", random));
+            let mut create = |fields| Change::Create(fields, Fresh::draw("link", random));
             write(
                 Shape::Each,
                 objects(request)?.into_iter().map(&mut create).collect(),
@@ -208,7 +208,7 @@ pub fn task(
         ("GET", ["partners"]) => list::partners(space, query).map(Task::Answer),
         ("POST", ["partners"]) => write(
             Shape::One(201),
-            vec![Change::PutPartner(object(request)?, New::new("pn", random))],
+            vec![Change::PutPartner(object(request)?, Fresh::draw("pn", random))],
         ),
         ("GET", ["partners", "links"]) => {
             let pick =
@@ -224,13 +224,13 @@ pub fn task(
         }
         ("POST", ["partners", "links"]) => write(
             Shape::One(201),
-            vec![Change::PartnerLink(object(request)?, New::new("link", random))],
+            vec![Change::PartnerLink(object(request)?, Fresh::draw("link", random))],
         ),
         ("PUT", ["partners", "links", "upsert"]) => write(
             Shape::One(200),
             vec![Change::UpsertPartnerLink(
                 object(request)?,
-                New::new("link", random),
+                Fresh::draw("link", random),
             )],
         ),
         (method, _) => Err(not_offered(&format!("{method} {}", request.path))),
@@ -466,7 +466,7 @@ impl Write {
         }
     }
 
-    fn create(&self, fields: &Fields, new: &New, catalog: &Catalog, at: i64) -> Result<Draft, ApiError> {
+    fn create(&self, fields: &Fields, new: &Fresh, catalog: &Catalog, at: i64) -> Result<Draft, ApiError> {
         let length = match fields.get("keyLength") {
             None | Some(Value::Null) => KEY_LENGTH,
             Some(value) => value
@@ -521,7 +521,7 @@ impl Write {
     }
 
     // By destination, and for a partner's link by partner too. What is there gets the fields of the body.
-    fn upsert(&self, fields: &Fields, new: &New, catalog: &Catalog, at: i64) -> Result<Draft, ApiError> {
+    fn upsert(&self, fields: &Fields, new: &Fresh, catalog: &Catalog, at: i64) -> Result<Draft, ApiError> {
         let made = self.create(fields, new, catalog, at)?;
         let Some(wanted) = &made.link else {
             return Ok(made);
@@ -579,7 +579,13 @@ impl Write {
         Ok(out)
     }
 
-    fn put_partner(&self, fields: &Fields, new: &New, catalog: &Catalog, at: i64) -> Result<Draft, ApiError> {
+    fn put_partner(
+        &self,
+        fields: &Fields,
+        new: &Fresh,
+        catalog: &Catalog,
+        at: i64,
+    ) -> Result<Draft, ApiError> {
         let space = catalog.space(&self.workspace);
         let mut draft = Draft::default();
         let email = mail::normalize(&partner::field(fields, "email")?).unwrap_or_default();
@@ -640,7 +646,7 @@ impl Write {
         &self,
         partner: &Partner,
         url: &str,
-        (fields, new): (&Fields, &New),
+        (fields, new): (&Fields, &Fresh),
         catalog: &Catalog,
     ) -> Result<Link, ApiError> {
         let settings = catalog.settings(&self.workspace)?;
