@@ -19,6 +19,8 @@ pub struct IngestConfig {
     pub kafka: KafkaConfig,
     /// Stripe's webhook secrets: `<dir>/<workspace>/<any name>`, each file one secret.
     pub secrets_dir: Option<PathBuf>,
+    /// Where an SDK finds everything; None: nothing is passed on.
+    pub api: Option<ApiHost>,
     /// Salts the visitor's hash; the same for all edges of an installation. None: clicks carry no visitor.
     pub visitor_secret: Option<Vec<u8>>,
     /// Proxies whose X-Forwarded-For is believed.
@@ -45,6 +47,15 @@ pub struct IngestConfig {
     pub shutdown_timeout: Duration,
 }
 
+/// The host of the API: what the edge does not serve there is passed on.
+#[derive(Debug, Clone)]
+pub struct ApiHost {
+    /// Its name, without port.
+    pub host: String,
+    /// `host:port` of the dashboard's process.
+    pub dashboard: String,
+}
+
 /// The broker and the names on it.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -69,6 +80,7 @@ impl IngestConfig {
             secrets_dir: None,
             spool_dir: None,
             spool_bytes: 1 << 30,
+            api: None,
             visitor_secret: None,
             trusted_proxies: Vec::new(),
             places: PlaceFiles::default(),

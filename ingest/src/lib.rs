@@ -27,6 +27,7 @@ mod connections;
 mod cors;
 mod delivery;
 mod feed;
+mod forward;
 mod journal;
 mod limits;
 mod places;
@@ -49,7 +50,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-pub use config::{IngestConfig, KafkaConfig};
+pub use config::{ApiHost, IngestConfig, KafkaConfig};
 pub use feed::ConfigReader;
 pub use journal::Encoders;
 pub use limits::Limits;

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
 };
@@ -46,11 +46,11 @@ pub(crate) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option
     };
     let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let unchanged = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == script.tag));
-    let mut answer = Response::new(Full::new(if unchanged {
+    let mut answer = Response::new(Either::Left(Full::new(if unchanged {
         Bytes::new()
     } else {
         Bytes::from_static(script.text.as_bytes())
-    }));
+    })));
     if unchanged {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::IngestConfig;
 use crate::connections::{Connections, Pulse};
 use crate::delivery::{AppendError, Delivery};
+use crate::forward::{Forward, Passing};
 use crate::journal::{Encoders, Journal};
 use crate::limits::{Buckets, Rate, counted};
 use crate::places::Places;
@@ -37,8 +38,8 @@ use crate::{cors, scripts};
 /// Renders the metrics of the process in Prometheus' text format.
 pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 
-/// An answer whose body is all there.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// An answer whose body is all there, or one of the dashboard's on its way through.
+pub(crate) type Answer = Response<Either<Full<Bytes>, Passing>>;
 
 /// A record on its way, or why it is not.
 type Sent = Result<Delivery, AppendError>;
@@ -57,6 +58,7 @@ pub(crate) struct Edge {
     pub secrets: Secrets,
     pub telemetry: Telemetry,
     pub clock: Clock,
+    pub forward: Option<Forward>,
     pub render: Render,
     pub proxies: Proxies,
     pub places: Places,
@@ -97,6 +99,17 @@ impl Connection {
             return Ok(answer);
         }
         let own_page = cors::own_page(request.headers());
+        if let Some(forward) = edge.forward.as_ref().filter(|forward| forward.takes(&request)) {
+            let answer = match forward.send(edge, &mut request, self.peer).await {
+                Ok(answer) => answer.map(Either::Right),
+                Err(error) => to_http(error.response()),
+            };
+            let metrics = edge.telemetry.route(None);
+            metrics.count(answer.status().as_u16());
+            metrics.seconds.record(started.elapsed());
+            self.pulse.end();
+            return Ok(answer);
+        }
         let route = Route::of(request.method().as_str(), request.uri().path());
         let metrics = edge.telemetry.route(route.as_ref().ok().copied());
         let result = match route.map(|route| (route.body_limit(), matches!(route, Route::Redirect(_)))) {
@@ -146,6 +159,7 @@ impl Edge {
             secrets: Secrets::new(config.secrets_dir.clone()),
             telemetry: Telemetry::new(),
             clock: Clock::new()?,
+            forward: config.api.as_ref().map(Forward::new).transpose()?,
             render,
             proxies: Proxies::new(config.trusted_proxies.clone()),
             places: Places::default(),
@@ -312,7 +326,7 @@ impl Edge {
 }
 
 fn to_http(response: requests::Response) -> Answer {
-    let mut http = Response::new(Full::from(response.body));
+    let mut http = Response::new(Either::Left(Full::from(response.body)));
     *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = http.headers_mut();
     headers.reserve(response.headers.len());

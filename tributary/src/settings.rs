@@ -99,6 +99,10 @@ pub struct Ingest {
     pub redirect_timeout_ms: u64,
     /// Requests waiting for Kafka; more are answered 503.
     pub max_in_flight: usize,
+    /// Host under which SDKs find everything; empty: none.
+    pub api_host: String,
+    /// `host:port` of the dashboard's process, where `api_host` passes on what the edge does not serve; empty: off.
+    pub dashboard: String,
     /// Networks of proxies whose X-Forwarded-For is believed.
     #[serde(default)]
     pub trusted_proxies: Vec<ipnet::IpNet>,
@@ -270,6 +274,11 @@ impl Settings {
         config.acknowledgement_timeout = Duration::from_millis(self.ingest.acknowledgement_timeout_ms);
         config.redirect_timeout = Duration::from_millis(self.ingest.redirect_timeout_ms);
         config.max_in_flight = self.ingest.max_in_flight;
+        let (host, dashboard) = (&self.ingest.api_host, &self.ingest.dashboard);
+        config.api = (!host.is_empty() && !dashboard.is_empty()).then(|| tributary_ingest::ApiHost {
+            host: host.clone(),
+            dashboard: dashboard.clone(),
+        });
         config
     }
 
@@ -292,6 +301,16 @@ impl Settings {
                 database: self.clickhouse.database.clone(),
             },
             metrics,
+            management: None,
+        }
+    }
+
+    /// For whoever manages links and partners.
+    pub fn config_topic(&self) -> tributary_dashboard::ConfigTopic {
+        tributary_dashboard::ConfigTopic {
+            bootstrap: self.kafka.bootstrap.clone(),
+            properties: self.kafka.properties.clone(),
+            name: self.kafka.topic(tributary_avro::Topic::Config),
         }
     }
 }

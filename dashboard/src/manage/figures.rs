@@ -8,7 +8,7 @@ use std::time::Duration;
 use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::Value;
-use tributary_domain::requests::Caller;
+use tributary_domain::requests::KeyOwner;
 
 use crate::database::Database;
 use crate::scope::{SCOPE, Scope};
@@ -27,7 +27,7 @@ struct Figures {
 }
 
 /// Adds the figures to each link, wherever it stands.
-pub(super) async fn add(body: &mut Value, caller: &Caller, database: &Database) {
+pub(super) async fn add(body: &mut Value, caller: &KeyOwner, database: &Database) {
     let mut ids = BTreeSet::new();
     each(body, &mut |link| {
         ids.extend(link.get("id").and_then(Value::as_str).map(str::to_owned))

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tributary_domain::manage::{self, Task};
-use tributary_domain::requests::{ApiError, Caller, Request};
+use tributary_domain::requests::{ApiError, KeyOwner, Request};
 
 use super::{Management, figures};
 use crate::server::Application;
@@ -58,6 +58,7 @@ async fn answer(
             header: &header,
             body: &body,
             remote_ip: None,
+            place: &|_| tributary_domain::requests::Place::default(),
         };
         let view = shared.view();
         let caller = view.catalog.caller(&request)?;
@@ -107,6 +108,7 @@ pub(crate) async fn scope(
             header: &header,
             body: &[],
             remote_ip: None,
+            place: &|_| tributary_domain::requests::Place::default(),
         };
         management.shared.view().catalog.caller(&asked)
     };
@@ -120,7 +122,7 @@ pub(crate) async fn scope(
     next.run(request).await
 }
 
-fn scoped(uri: &Uri, caller: &Caller) -> Option<Uri> {
+fn scoped(uri: &Uri, caller: &KeyOwner) -> Option<Uri> {
     let own = |pair: &&str| !matches!(pair.split('=').next(), Some("workspace" | "mode"));
     let rest: Vec<&str> = uri
         .query()
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_key_reads_its_own_workspace_whatever_the_query_says() {
-        let caller = Caller {
+        let caller = KeyOwner {
             workspace: "acme".into(),
             mode: "test".into(),
         };

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tributary_avro::Config;
 
-use crate::requests::{ApiError, Caller, Code, Directory, DirectoryError, Request, secret_key};
+use crate::requests::{ApiError, KeyOwner, Code, Directory, DirectoryError, Request, secret_key};
 use crate::rules::{Link, Partner, Program, Workspace, instant};
 
 /// A declared object.
@@ -187,7 +187,7 @@ impl Catalog {
     ///
     /// # Errors
     /// 401 without a key that is known, 403 for a publishable one.
-    pub fn caller(&self, request: &Request<'_>) -> Result<Caller, ApiError> {
+    pub fn caller(&self, request: &Request<'_>) -> Result<KeyOwner, ApiError> {
         secret_key(request, &self.directory)
     }
 }

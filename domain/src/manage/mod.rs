@@ -28,7 +28,7 @@ use link::Fields;
 use list::Query;
 
 use crate::mail;
-use crate::requests::{ApiError, Caller, Code, Request, decode};
+use crate::requests::{ApiError, KeyOwner, Code, Request, decode};
 use crate::rules::{Link, Partner, withdrawn};
 
 /// Links of one request at most.
@@ -152,7 +152,7 @@ fn not_offered(what: &str) -> ApiError {
 pub fn task(
     request: &Request<'_>,
     catalog: &Catalog,
-    caller: &Caller,
+    caller: &KeyOwner,
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Task, ApiError> {
     let workspace = &caller.workspace;

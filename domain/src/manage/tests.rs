@@ -66,6 +66,7 @@ impl World {
             header: &|name| (name == "authorization").then_some("Bearer sk"),
             body: &body,
             remote_ip: None,
+            place: &|_| crate::requests::Place::default(),
         };
         let caller = self.catalog.caller(&request)?;
         let mut random = || {

@@ -6,41 +6,48 @@ use super::directory::Key;
 use super::{ApiError, Call, Caller, Code, Directory, Limited, Request};
 use crate::rules::KeyKind;
 
+/// The hash of the key that a request bears; None if it has no Authorization header.
+fn presented(request: &Request<'_>) -> Result<Option<[u8; 32]>, ApiError> {
+    let Some(value) = (request.header)("authorization") else {
+        return Ok(None);
+    };
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(Some(Sha256::digest(token.trim().as_bytes()).into()))
+        }
+        _ => Err(ApiError::new(
+            Code::Unauthorized,
+            "Authorization: must be `Bearer <API key>`",
+        )),
+    }
+}
+
+fn known<'d>(hash: &[u8; 32], directory: &'d Directory) -> Result<&'d Key, ApiError> {
+    let key = directory.key(hash);
+    key.ok_or_else(|| ApiError::new(Code::Unauthorized, "Authorization: unknown API key"))
+}
+
 /// The key of a request; None if it has no Authorization header. The request counts against the caller's limit.
 pub(super) fn key<'d>(
     request: &Request<'_>,
     directory: &'d Directory,
     call: &Call<'_>,
 ) -> Result<Option<&'d Key>, ApiError> {
-    let Some(value) = (request.header)("authorization") else {
-        admit(Caller::Visitor, call)?;
-        return Ok(None);
-    };
-    let token = match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        _ => {
+    let hash = match presented(request) {
+        Ok(Some(hash)) => hash,
+        other => {
             admit(Caller::Visitor, call)?;
-            return Err(ApiError::new(
-                Code::Unauthorized,
-                "Authorization: must be `Bearer <API key>`",
-            ));
+            return other.map(|_| None);
         }
     };
-    let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let key = directory.key(&hash);
+    let key = known(&hash, directory);
     // A publishable key stands in pages that everybody reads: its callers are told apart by their addresses, as those
     // who try keys are.
     match key {
-        Some(key) if key.kind == KeyKind::Secret => admit(Caller::Server(&hash), call)?,
+        Ok(key) if key.kind == KeyKind::Secret => admit(Caller::Server(&hash), call)?,
         _ => admit(Caller::Visitor, call)?,
     }
-    match key {
-        Some(key) => Ok(Some(key)),
-        None => Err(ApiError::new(
-            Code::Unauthorized,
-            "Authorization: unknown API key",
-        )),
-    }
+    key.map(Some)
 }
 
 /// Lets a caller go on, or says when it may.
@@ -70,7 +77,11 @@ pub(super) fn secret<'d>(
     directory: &'d Directory,
     call: &Call<'_>,
 ) -> Result<&'d Key, ApiError> {
-    match key(request, directory, call)? {
+    only_secret(key(request, directory, call)?)
+}
+
+fn only_secret(key: Option<&Key>) -> Result<&Key, ApiError> {
+    match key {
         None => Err(ApiError::new(Code::Unauthorized, "Authorization: missing header")),
         Some(key) if key.kind == KeyKind::Secret => Ok(key),
         Some(_) => Err(ApiError::new(
@@ -82,7 +93,7 @@ pub(super) fn secret<'d>(
 
 /// Whose secret key a request bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct KeyOwner {
     /// Its workspace.
     pub workspace: String,
     /// Its mode.
@@ -93,9 +104,10 @@ pub struct Caller {
 ///
 /// # Errors
 /// 401 without a key that is known, 403 for a publishable one.
-pub fn secret_key(request: &Request<'_>, directory: &Directory) -> Result<Caller, ApiError> {
-    let key = secret(request, directory)?;
-    Ok(Caller {
+pub fn secret_key(request: &Request<'_>, directory: &Directory) -> Result<KeyOwner, ApiError> {
+    let hash = presented(request)?;
+    let key = only_secret(hash.map(|hash| known(&hash, directory)).transpose()?)?;
+    Ok(KeyOwner {
         workspace: key.workspace.clone(),
         mode: key.mode.clone(),
     })
