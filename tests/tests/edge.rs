@@ -18,6 +18,8 @@ use tributary_testkit::{Kind, Options, Servers, eventually, shared};
 
 #[path = "edge/harness.rs"]
 mod harness;
+#[path = "edge/links.rs"]
+mod links;
 
 use harness::{Edge, SECRET, decode, header, told};
 

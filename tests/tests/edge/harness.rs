@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Edge {
     pub address: SocketAddr,
     pub http: Client,
-    prefix: String,
-    bootstrap: String,
+    pub prefix: String,
+    pub bootstrap: String,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     served: tokio::task::JoinHandle<Result<()>>,
     _secrets: tempfile::TempDir,
@@ -212,7 +212,7 @@ async fn declare(bootstrap: &str, prefix: &str) -> Result<()> {
         (
             "program",
             "main",
-            json!({"id": "main", "revenue_origins": ["shop"],
+            json!({"id": "main", "url": "https://acme.example/", "revenue_origins": ["shop"],
                 "conversion_types": [{"code": "couponredeem", "as": "redemption"}]}),
         ),
     ];

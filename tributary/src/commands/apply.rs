@@ -1,12 +1,13 @@
 //! `apply`, `get`, `delete`: declared objects in the config topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use rdkafka::message::Message as _;
 use tributary_avro::{Config, Topic};
 use tributary_domain::normalize::ERASED;
+use tributary_domain::rules::{Link, withdrawn};
 use tributary_processors::kafka::log::{LogReader, Range};
 
 use super::publish;
@@ -38,12 +39,7 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
             && !known.deleted
             && !wanted.iter().any(|c| name(c) == *key);
         if gone && prune {
-            changes.push(Config {
-                at,
-                from: None,
-                deleted: true,
-                ..known.clone()
-            });
+            changes.push(withdrawn(known, at));
         } else if gone {
             output::note(&format!(
                 "{}/{} is declared but not in the file (kept; --prune deletes it)",
@@ -51,6 +47,7 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
             ));
         }
     }
+    held_by_others(&changes, &declared)?;
     for change in &changes {
         let verb = match (change.deleted, declared.contains_key(&name(change))) {
             (true, _) => "delete",
@@ -67,6 +64,32 @@ pub async fn apply(settings: &Settings, file: &Path, dry_run: bool, prune: bool)
         "{} published, {unchanged} unchanged",
         if dry_run { 0 } else { changes.len() }
     ));
+    Ok(())
+}
+
+/// Refuses a link whose address another link holds, say one that the API made, and that stays.
+fn held_by_others(changes: &[Config], declared: &Declared) -> Result<()> {
+    let place = |config: &Config| {
+        let link: Link = serde_json::from_str(&config.document).ok()?;
+        let named = config.kind == "link" && !config.deleted && !link.domain.is_empty();
+        named.then(|| (link.domain.to_lowercase(), link.key))
+    };
+    let name = |c: &Config| (c.workspace.clone(), c.kind.clone(), c.id.clone());
+    let changed: BTreeSet<_> = changes.iter().map(name).collect();
+    let staying = declared.iter().filter(|(key, _)| !changed.contains(*key));
+    let held: BTreeMap<_, _> = staying
+        .filter_map(|(key, known)| Some((place(known)?, key)))
+        .collect();
+    for change in changes {
+        if let Some((domain, key)) = place(change)
+            && let Some((workspace, _, id)) = held.get(&(domain.clone(), key.clone()))
+        {
+            bail!(
+                "link {}: {domain}/{key} is held by link {id} of workspace {workspace}: delete that one, or name its id",
+                change.id
+            );
+        }
+    }
     Ok(())
 }
 
@@ -101,16 +124,7 @@ pub async fn delete(settings: &Settings, workspace: &str, kind: &str, id: &str) 
         bail!("there is no {kind} {id:?} in workspace {workspace:?}; `tributary get` lists what there is");
     };
     let at = jiff::Timestamp::now().as_millisecond();
-    publish(
-        settings,
-        &[Config {
-            at,
-            from: None,
-            deleted: true,
-            ..known.clone()
-        }],
-    )
-    .await?;
+    publish(settings, &[withdrawn(known, at)]).await?;
     output::line(&format!("deleted {kind}/{id}"));
     Ok(())
 }
