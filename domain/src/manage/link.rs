@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::catalog::{Known, Space};
+use crate::normalize::holds_address;
 use crate::requests::{ApiError, Utm, parameters, query};
 use crate::rules::{Link, Workspace, instant, link_problems};
 
@@ -59,15 +60,15 @@ pub(super) fn fill(
         match name.as_str() {
             "url" => link.url = text(name, value, URL_LIMIT)?,
             "domain" => link.domain = text(name, value, TEXT_LIMIT)?.to_lowercase(),
-            "key" => link.key = text(name, value, TEXT_LIMIT)?.trim_start_matches('/').to_owned(),
+            "key" => link.key = plain(name, value, TEXT_LIMIT)?.trim_start_matches('/').to_owned(),
             "externalId" => {
-                let id = text(name, value, TEXT_LIMIT)?;
+                let id = plain(name, value, TEXT_LIMIT)?;
                 link.external_id = id.strip_prefix("ext_").unwrap_or(&id).to_owned();
             }
-            "tenantId" => link.tenant_id = text(name, value, TEXT_LIMIT)?,
+            "tenantId" => link.tenant_id = plain(name, value, TEXT_LIMIT)?,
             "programId" => link.program = text(name, value, TEXT_LIMIT)?,
             "partnerId" => link.partner = text(name, value, TEXT_LIMIT)?,
-            "comments" => link.comments = text(name, value, COMMENTS_LIMIT)?,
+            "comments" => link.comments = plain(name, value, COMMENTS_LIMIT)?,
             "trackConversion" => link.tracked = switch(name, value)?,
             "archived" => link.archived = switch(name, value)?,
             "expiresAt" => {
@@ -145,6 +146,15 @@ pub(super) fn text(name: &str, value: &Value, limit: usize) -> Result<String, Ap
         )),
         _ => Err(ApiError::field(name, "must be a text")),
     }
+}
+
+/// A text that facts may hold, which are kept for ever: no e-mail address.
+pub(super) fn plain(name: &str, value: &Value, limit: usize) -> Result<String, ApiError> {
+    let text = text(name, value, limit)?;
+    if holds_address(&text) {
+        return Err(ApiError::field(name, "must hold no e-mail address (B1a)"));
+    }
+    Ok(text)
 }
 
 fn switch(name: &str, value: &Value) -> Result<bool, ApiError> {
@@ -262,7 +272,7 @@ pub(super) fn shown(known: &Known<Link>, workspace: &str) -> Value {
     });
     // SDKs refuse an answer without them.
     let never = json!({
-        "userId": null, "disabledAt": null, "password": null, "proxy": false, "title": null,
+        "userId": null, "lastClicked": null, "disabledAt": null, "password": null, "proxy": false, "title": null,
         "description": null, "image": null, "video": null, "rewrite": false, "doIndex": false,
         "publicStats": false, "tags": [], "tagId": null, "folderId": null, "webhookIds": [],
         "testVariants": null, "testStartedAt": null, "testCompletedAt": null,

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::catalog::{Known, Space};
-use super::link::{Fields, or_null, short, text, time, unset};
+use super::link::{Fields, or_null, plain, short, text, time, unset};
 use crate::mail;
+use crate::normalize::holds_address;
 use crate::requests::{ApiError, Code};
 use crate::rules::{Partner, PartnerStatus, Program, is_country};
 
@@ -62,10 +63,10 @@ pub(super) fn field(fields: &Fields, name: &str) -> Result<String, ApiError> {
 pub(super) fn fill(partner: &mut Partner, fields: &Fields) -> Result<(), ApiError> {
     for (name, value) in fields {
         match name.as_str() {
-            "name" => partner.name = text(name, value, NAME_LIMIT)?,
+            "name" => partner.name = real_name(&text(name, value, NAME_LIMIT)?),
             "email" => partner.email = text(name, value, NAME_LIMIT)?,
-            "tenantId" => partner.tenant_id = text(name, value, NAME_LIMIT)?,
-            "groupId" => partner.group = text(name, value, NAME_LIMIT)?,
+            "tenantId" => partner.tenant_id = plain(name, value, NAME_LIMIT)?,
+            "groupId" => partner.group = plain(name, value, NAME_LIMIT)?,
             "country" => partner.country = text(name, value, NAME_LIMIT)?.to_uppercase(),
             // Of the link that is made with it.
             "username" | "linkProps" => {}
@@ -79,10 +80,16 @@ pub(super) fn fill(partner: &mut Partner, fields: &Fields) -> Result<(), ApiErro
     if !partner.country.is_empty() && !is_country(&partner.country) {
         return Err(ApiError::field("country", "two letters of ISO 3166-1"));
     }
-    if partner.name.is_empty() {
-        partner.name.clone_from(&partner.email);
-    }
     Ok(())
+}
+
+/// Facts hold the name and no address: who is named by an address has no name, and is shown by the address.
+fn real_name(name: &str) -> String {
+    if holds_address(name) {
+        String::new()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// What a partner's own link is called: the user name, else its name, in letters and digits.
@@ -91,7 +98,12 @@ pub(super) fn slug(fields: &Fields, partner: &Partner) -> Result<String, ApiErro
     if !username.is_empty() {
         return Ok(username);
     }
-    let words = partner.name.split('@').next().unwrap_or_default().to_lowercase();
+    let name = if partner.name.is_empty() {
+        &partner.email
+    } else {
+        &partner.name
+    };
+    let words = name.split('@').next().unwrap_or_default().to_lowercase();
     let words: Vec<&str> = words
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -113,11 +125,8 @@ pub(super) fn status(status: PartnerStatus) -> &'static str {
 /// A partner in the shape of Dub's API, with its links.
 pub(super) fn shown(known: &Known<Partner>, links: Vec<Value>) -> Value {
     let partner = &known.value;
-    let name = if partner.name.is_empty() {
-        &partner.id
-    } else {
-        &partner.name
-    };
+    let names = [&partner.name, &partner.email, &partner.id];
+    let name = names.into_iter().find(|name| !name.is_empty());
     json!({
         "id": partner.id, "partnerId": partner.id, "name": name,
         "email": or_null(&partner.email), "country": or_null(&partner.country),

@@ -425,6 +425,21 @@ fn partners_and_their_links() {
         (422, "email: is no e-mail address".into())
     );
     assert_eq!(world.refused("GET", "/partners/analytics", Value::Null).0, 501);
+    // Its record becomes a fact, which is kept for ever and holds no address.
+    let body = json!({"name": "eve@x.example", "email": "eve@x.example"});
+    let Ok(Task::Write(write)) = world.task("POST", "/partners", &body) else {
+        panic!()
+    };
+    let plan = write.plan(&world.catalog, AT).unwrap();
+    let shown = &plan.answer.body;
+    assert_eq!(
+        (&shown["name"], &shown["links"][0]["key"]),
+        (&json!("eve@x.example"), &json!("eve"))
+    );
+    for record in &plan.records {
+        let facts = crate::normalize::config(record, &mail::MailKey::new("k")).unwrap();
+        assert!(!format!("{facts:?}").contains("eve@x"), "{facts:?}");
+    }
     let mut without = World::new("");
     assert_eq!(
         without.ok("POST", "/partners", json!({"email": "d@x.example"}))["links"],
@@ -473,6 +488,11 @@ fn what_is_refused_names_the_field() {
             json!({"url": "https://a.example", "colour": 1}),
             422,
             "colour: is no field",
+        ),
+        (
+            json!({"url": "https://a.example", "tenantId": "a@x.example"}),
+            422,
+            "tenantId: must hold no",
         ),
         (json!([]), 400, "the body must be"),
     ] {

@@ -195,6 +195,9 @@ impl Checker {
             self.expect(known, "partners", i, || {
                 format!("program: there is no program {:?} (F1)", partner.program)
             });
+            self.expect(partner.created.is_none(), "partners", i, || {
+                "created: is set by Tributary".into()
+            });
             let address = partner.email.is_empty() || crate::mail::normalize(&partner.email).is_some();
             self.expect(address, "partners", i, || {
                 "email: is no e-mail address (C10)".into()
