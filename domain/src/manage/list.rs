@@ -159,8 +159,11 @@ pub(super) fn partners(space: Option<&Space>, mut query: Query) -> Result<Answer
         Some("asc") => true,
         Some(_) => return Err(ApiError::field("sortOrder", "must be asc or desc")),
     };
-    if query.take("sortBy").is_some_and(|by| by != "createdAt") {
-        return Err(ApiError::field("sortBy", "only createdAt is offered"));
+    // SDKs send totalSaleAmount unless they are told otherwise. Partners have no totals here: to refuse it would
+    // be to refuse every list.
+    match query.take("sortBy").as_deref() {
+        None | Some("createdAt" | "totalSaleAmount") => {}
+        Some(_) => return Err(ApiError::field("sortBy", "only createdAt is offered")),
     }
     let size = query.number("pageSize", MOST)?.unwrap_or(MOST);
     let page = query.number("page", MOST_PAGES)?.unwrap_or(1);

@@ -412,7 +412,15 @@ fn partners_and_their_links() {
         (links.as_array().unwrap().len(), &links[0]["key"]),
         (2, &json!("bob2"))
     );
-    let list = world.ok("GET", "/partners?search=robert", Value::Null);
+    assert_eq!(
+        world.refused("GET", "/partners?sortBy=netRevenue", Value::Null).0,
+        422
+    );
+    let list = world.ok(
+        "GET",
+        "/partners?search=robert&sortBy=totalSaleAmount",
+        Value::Null,
+    );
     assert_eq!((list.as_array().unwrap().len(), &list[0]["id"]), (1, &made["id"]));
     assert_eq!(
         world
