@@ -4,6 +4,7 @@
 //! be read is told, and what was read before stays.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use ipnet::IpNet;
 use maxminddb::Reader;
-use serde::Deserialize;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 use tributary_domain::requests::Place;
 
 use crate::state::State;
@@ -61,7 +63,7 @@ struct Record<'a> {
     // The first is the largest: a state, not its county.
     #[serde(borrow)]
     subdivisions: Option<Vec<Coded<'a>>>,
-    autonomous_system_number: Option<u32>,
+    autonomous_system_number: Option<Number>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +86,28 @@ struct English<'a> {
 
 #[derive(Deserialize)]
 struct Owner {
-    autonomous_system_number: Option<u32>,
+    autonomous_system_number: Option<Number>,
+}
+
+// Of any width: writers take the smallest that holds the number, and the reader asks for the exact one.
+struct Number(u32);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Number;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an AS number")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Number, E> {
+                u32::try_from(number).map(Number).map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Any)
+    }
 }
 
 impl Places {
@@ -106,7 +129,7 @@ impl Known {
         let mut owner = None;
         let mut place = Place::default();
         if let Some(record) = found {
-            owner = record.autonomous_system_number;
+            owner = record.autonomous_system_number.map(|number| number.0);
             place.country = record.country.and_then(|c| c.iso_code).unwrap_or_default();
             place.continent = record.continent.and_then(|c| c.iso_code).unwrap_or_default();
             place.city = record.city.and_then(|city| city.names?.en).unwrap_or_default();
@@ -120,7 +143,7 @@ impl Known {
         if !self.data_centers.owners.is_empty()
             && let Some(asn) = &self.asn
         {
-            owner = look_up::<Owner>(asn, ip).and_then(|found| found.autonomous_system_number);
+            owner = look_up::<Owner>(asn, ip).and_then(|found| Some(found.autonomous_system_number?.0));
         }
         place.data_center = self.data_centers.has(ip, owner);
         place
@@ -355,13 +378,18 @@ mod tests {
         };
         let places = Places::default();
         let mut watch = Watch::start(&files, &places).unwrap();
-        let is = |address| places.known().place(ip(address));
-        assert!(is("192.0.2.1").data_center && !is("203.0.113.7").data_center);
+        let of = |address| {
+            let known = places.known();
+            let place = known.place(ip(address));
+            (place.country.to_owned(), place.data_center)
+        };
+        let is_data_center = |address| of(address).1;
+        assert!(is_data_center("192.0.2.1") && !is_data_center("203.0.113.7"));
         std::fs::write(&list, "AS64496\n").unwrap();
         std::fs::write(&geo, b"no database").unwrap();
         watch.check(&places);
-        assert!(!is("192.0.2.1").data_center && is("203.0.113.7").data_center);
-        assert_eq!(is("198.51.100.7").country, "US", "the broken file was not taken");
+        assert!(!is_data_center("192.0.2.1") && is_data_center("203.0.113.7"));
+        assert_eq!(of("198.51.100.7").0, "US", "the broken file was not taken");
         let missing = PlaceFiles {
             geo: Some(dir.path().join("missing")),
             ..PlaceFiles::default()
