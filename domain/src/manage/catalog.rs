@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tributary_avro::Config;
 
-use crate::requests::{ApiError, KeyOwner, Code, Directory, DirectoryError, Request, secret_key};
+use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, Request, secret_key};
 use crate::rules::{Link, Partner, Program, Workspace, instant};
 
 /// A declared object.

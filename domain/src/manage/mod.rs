@@ -28,7 +28,7 @@ use link::Fields;
 use list::Query;
 
 use crate::mail;
-use crate::requests::{ApiError, KeyOwner, Code, Request, decode};
+use crate::requests::{ApiError, Code, KeyOwner, Request, decode};
 use crate::rules::{Link, Partner, withdrawn};
 
 /// Links of one request at most.

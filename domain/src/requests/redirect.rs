@@ -40,10 +40,7 @@ pub(super) fn follow<'r>(
     };
     let (mut click, visitor) = click::record(id.into(), &link, request, call, source);
     let url = link.target.url_for(click.os, click.country);
-    let mut headers = vec![
-        NO_STORE,
-        ("referrer-policy", "no-referrer-when-downgrade".into()),
-    ];
+    let mut headers = vec![NO_STORE, ("referrer-policy", "no-referrer-when-downgrade".into())];
     if consent == Consent::Nothing {
         headers.push(to(url, &[]));
         return Ok(redirect(headers, None, None));
