@@ -5,9 +5,11 @@
 
 mod load;
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use tributary_avro::Topic;
-use tributary_testkit::{Kind, free_port};
+use tributary_testkit::{Kind, eventually, free_port};
 
 use crate::figures::{check, decimal, figure, median, ratio};
 use crate::ground::Ground;
@@ -18,6 +20,9 @@ use load::Load;
 const LINKS: usize = 10_000;
 const FLOOR_TOPIC: &str = "floor";
 const WARM_UP_TURNS: u32 = 2;
+/// Seconds of load before the figures with the broker away: longer than the edge waits for an acknowledgement.
+const AWAY_AFTER: u32 = 12;
+const DRAINS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Options of `edge`.
 #[derive(Debug, clap::Args)]
@@ -82,7 +87,8 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     .await?;
     let address = format!("127.0.0.1:{}", free_port()?);
     ground.write_settings(&format!(
-        "[ingest]\nlisten = {address:?}\ntrusted_proxies = [\"127.0.0.1/32\"]\n[ingest.limits]\nper_key = 0\n"
+        "[ingest]\nlisten = {address:?}\nspool_dir = {:?}\ntrusted_proxies = [\"127.0.0.1/32\"]\n[ingest.limits]\nper_key = 0\n",
+        ground.path("spool")
     ))?;
     let program = ground.path("program.yaml");
     std::fs::write(&program, links())?;
@@ -123,6 +129,7 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
         }
     }
     report(&targets);
+    held &= away(&ground, options, &load, &targets[0]).await?;
     drop(targets);
     ground.stop().await?;
     let environment = [
@@ -177,6 +184,36 @@ async fn round(
         &format!("{name}.check"),
         complete && result.refused == 0 && result.broken == 0,
     ))
+}
+
+/// The same load while the broker hangs: every answer waits for the spool's disk. Then all of it must reach Kafka.
+async fn away(ground: &Ground, options: &Options, load: &Load, ours: &Target) -> Result<bool> {
+    let records = || -> Result<i64> {
+        Ok(kafka::ends(&ground.kafka, &ours.topic, options.partitions)?
+            .iter()
+            .sum())
+    };
+    let before = records()?;
+    ground.hang_broker(true)?;
+    // Until it is known to be away, and what was in flight has timed out.
+    let opening = load.run(&ours.url, AWAY_AFTER).await?;
+    let cpu = ours.role.cpu();
+    let result = load.run(&ours.url, options.seconds).await?;
+    let cpu = ours.role.cpu() - cpu;
+    ground.hang_broker(false)?;
+    let replies = result.replies as f64;
+    decimal("away.rate", replies / result.seconds, 0, "requests/s");
+    decimal("away.cpu", cpu * 1e6 / replies, 2, "us/request");
+    decimal("away.p99", result.p99, 2, "ms");
+    ratio("away.rate", replies / result.seconds, median(&ours.rates));
+    let answered = i64::try_from(opening.replies + result.replies)?;
+    let arrived = eventually("the spool drains", DRAINS_WITHIN, || async {
+        let stored = records()? - before;
+        ensure!(stored >= answered, "{stored} of {answered}");
+        Ok(())
+    })
+    .await;
+    Ok(check("away.check", arrived.is_ok() && result.refused == 0))
 }
 
 fn report(targets: &[Target; 2]) {

@@ -169,6 +169,12 @@ impl Ground {
         self.servers.kafka()?.pid().context("the broker has ended")
     }
 
+    /// Lets the broker hang, or go on.
+    pub fn hang_broker(&self, hangs: bool) -> Result<()> {
+        let kafka = self.servers.kafka()?;
+        if hangs { kafka.sigstop() } else { kafka.sigcont() }
+    }
+
     /// ClickHouse's process.
     pub fn clickhouse(&self) -> Result<u32> {
         self.servers.clickhouse()?.pid().context("ClickHouse has ended")

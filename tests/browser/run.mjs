@@ -49,7 +49,7 @@ const pages = {
 const server = createServer((request, response) => {
   const { pathname } = new URL(request.url, 'http://any.test');
   if (pathname === '/analytics.js') {
-    const module = readFileSync(here('node_modules/@dub/analytics/dist/index.js'));
+    const module = readFileSync(here('../node_modules/@dub/analytics/dist/index.js'));
     response.writeHead(200, { 'content-type': 'text/javascript' }).end(module);
   } else if (pathname === '/favicon.ico') {
     response.writeHead(204).end();

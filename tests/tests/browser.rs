@@ -62,7 +62,7 @@ fn chromium() -> Result<PathBuf> {
 async fn sites_and_sdks_work_with_another_host_name_only() -> Result<()> {
     let python = root().join("target/python");
     for dir in [
-        "tests/browser/node_modules",
+        "tests/node_modules",
         "examples/shop/node_modules",
         "target/python",
     ] {
