@@ -368,7 +368,7 @@ async fn while_kafka_is_away_what_is_answered_waits_in_the_spool() -> Result<()>
     assert!(state["spooled_bytes"].as_i64() > Some(500), "{state}");
     // Until it is full.
     let large = "x".repeat(1000);
-    let large = json!({"clickId": "", "eventName": large, "customerExternalId": "u"});
+    let large = json!({"clickId": "", "eventName": "Sign up", "customerExternalId": "u", "metadata": {"note": large}});
     let mut taken = 0;
     let (status, retry, body) = loop {
         let (status, retry, body) = told(edge.call("/track/lead", &large).send().await?).await?;
