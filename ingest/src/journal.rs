@@ -174,15 +174,7 @@ impl Journal {
         if let Some(spool) = self.spool.as_ref().filter(|spool| spool.is_away()) {
             return record.spool(spool, slot);
         }
-        let headers = record.headers.iter().fold(
-            OwnedHeaders::new_with_capacity(record.headers.len()),
-            |headers, (key, value)| {
-                headers.insert(Header {
-                    key,
-                    value: Some(*value),
-                })
-            },
-        );
+        let headers = kafka_headers(record.headers.iter().copied());
         let sent = self.producer.send(
             BaseRecord::with_opaque_to(record.topic, Arc::clone(&slot))
                 .key(record.key)
@@ -200,15 +192,7 @@ impl Journal {
     /// Sends a record that the spool holds.
     pub(crate) fn send_spooled(&self, record: &Spooled<'_>) -> Result<Delivery, AppendError> {
         let slot = Arc::new(Slot::of_spool());
-        let headers = record
-            .headers
-            .iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header {
-                    key,
-                    value: Some(&**value),
-                })
-            });
+        let headers = kafka_headers(record.headers.iter().map(|(key, value)| (&**key, &**value)));
         let sent = self.producer.send(
             BaseRecord::with_opaque_to(&record.topic, Arc::clone(&slot))
                 .key(&*record.key)
@@ -240,6 +224,16 @@ impl Outgoing<'_> {
         spool.put(&record, Arc::clone(&slot))?;
         Ok(Delivery(slot))
     }
+}
+
+fn kafka_headers<'a>(headers: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> OwnedHeaders {
+    let room = OwnedHeaders::new_with_capacity(headers.len());
+    headers.fold(room, |all, (key, value)| {
+        all.insert(Header {
+            key,
+            value: Some(value),
+        })
+    })
 }
 
 fn headers<'a>(event_type: &'a str, workspace: &'a str, mode: &'a str) -> [(&'static str, &'a str); 3] {

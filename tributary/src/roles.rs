@@ -55,6 +55,17 @@ pub async fn registry(settings: &Settings) -> Result<Registry> {
     tributary_processors::registry(&settings.process()?).await
 }
 
+/// Reads records of topic `config`, on a thread that may block: an unknown schema is fetched.
+async fn config_reader(registry: &Registry) -> Result<tributary_ingest::ConfigReader> {
+    let decoder = registry.decoder::<Config>(Topic::Config).await?;
+    let runtime = tokio::runtime::Handle::current();
+    Ok(Box::new(move |value: &[u8]| {
+        runtime
+            .block_on(decoder.decode(value))
+            .map_err(|e| anyhow!(e.to_string()))
+    }))
+}
+
 /// The edge.
 pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
     let registry = registry(&settings).await?;
@@ -66,13 +77,7 @@ pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shu
         track: tributary_avro::Encoder::new(id(Topic::Tracks).await?),
         stripe: tributary_avro::Encoder::new(id(Topic::StripeEvents).await?),
     };
-    let decoder = registry.decoder::<Config>(Topic::Config).await?;
-    let runtime = tokio::runtime::Handle::current();
-    let read = Box::new(move |value: &[u8]| {
-        runtime
-            .block_on(decoder.decode(value))
-            .map_err(|e| anyhow!(e.to_string()))
-    });
+    let read = config_reader(&registry).await?;
     let render = Box::new(move || metrics.render());
     tributary_ingest::run(settings.edge(), encoders, read, render, shutdown.wait())
         .await
@@ -106,13 +111,7 @@ pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: 
         )
     };
     let encoder = tributary_avro::Encoder::new(registry.id(Topic::Config).await.map_err(own)?);
-    let decoder = registry.decoder::<Config>(Topic::Config).await?;
-    let runtime = tokio::runtime::Handle::current();
-    let read = Box::new(move |value: &[u8]| {
-        runtime
-            .block_on(decoder.decode(value))
-            .map_err(|e| anyhow!(e.to_string()))
-    });
+    let read = config_reader(&registry).await?;
     let mut config = settings.dashboard(tributary_dashboard::MetricsText::new(move || metrics.render()));
     config.management = Some(tributary_dashboard::Management::start(
         settings.config_topic(),

@@ -61,7 +61,7 @@ async fn answer(
             place: &|_| tributary_domain::requests::Place::default(),
         };
         let view = shared.view();
-        let caller = view.catalog.caller(&request)?;
+        let caller = view.catalog.caller(header("authorization"))?;
         let task = manage::task(&request, &view.catalog, &caller, &mut || chance.draw())?;
         (caller, task)
     };
@@ -100,17 +100,7 @@ pub(crate) async fn scope(
     }
     let caller = {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let asked = Request {
-            method: request.method().as_str(),
-            path: request.uri().path(),
-            query: None,
-            host: "",
-            header: &header,
-            body: &[],
-            remote_ip: None,
-            place: &|_| tributary_domain::requests::Place::default(),
-        };
-        management.shared.view().catalog.caller(&asked)
+        management.shared.view().catalog.caller(header("authorization"))
     };
     match caller {
         Ok(caller) => match scoped(request.uri(), &caller) {

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tributary_avro::Config;
 
-use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, Request, secret_key};
+use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, secret_key};
 use crate::rules::{Link, Partner, Program, Workspace, instant};
 
 /// A declared object.
@@ -183,12 +183,12 @@ impl Catalog {
             .map(|(w, id)| (w.as_str(), id.as_str()))
     }
 
-    /// Who calls with a secret key.
+    /// Who calls with a secret key, by its Authorization header.
     ///
     /// # Errors
     /// 401 without a key that is known, 403 for a publishable one.
-    pub fn caller(&self, request: &Request<'_>) -> Result<KeyOwner, ApiError> {
-        secret_key(request, &self.directory)
+    pub fn caller(&self, authorization: Option<&str>) -> Result<KeyOwner, ApiError> {
+        secret_key(authorization, &self.directory)
     }
 }
 

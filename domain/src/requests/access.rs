@@ -6,9 +6,9 @@ use super::directory::Key;
 use super::{ApiError, Call, Caller, Code, Directory, Limited, Request};
 use crate::rules::KeyKind;
 
-/// The hash of the key that a request bears; None if it has no Authorization header.
-fn presented(request: &Request<'_>) -> Result<Option<[u8; 32]>, ApiError> {
-    let Some(value) = (request.header)("authorization") else {
+/// The hash of the key in an Authorization header; None if there is none.
+fn presented(authorization: Option<&str>) -> Result<Option<[u8; 32]>, ApiError> {
+    let Some(value) = authorization else {
         return Ok(None);
     };
     match value.split_once(' ') {
@@ -33,7 +33,7 @@ pub(super) fn key<'d>(
     directory: &'d Directory,
     call: &Call<'_>,
 ) -> Result<Option<&'d Key>, ApiError> {
-    let hash = match presented(request) {
+    let hash = match presented((request.header)("authorization")) {
         Ok(Some(hash)) => hash,
         other => {
             admit(Caller::Visitor, call)?;
@@ -100,12 +100,12 @@ pub struct KeyOwner {
     pub mode: String,
 }
 
-/// Who calls a server route of this or another process.
+/// Who calls a server route of this or another process, by its Authorization header.
 ///
 /// # Errors
 /// 401 without a key that is known, 403 for a publishable one.
-pub fn secret_key(request: &Request<'_>, directory: &Directory) -> Result<KeyOwner, ApiError> {
-    let hash = presented(request)?;
+pub fn secret_key(authorization: Option<&str>, directory: &Directory) -> Result<KeyOwner, ApiError> {
+    let hash = presented(authorization)?;
     let key = only_secret(hash.map(|hash| known(&hash, directory)).transpose()?)?;
     Ok(KeyOwner {
         workspace: key.workspace.clone(),
