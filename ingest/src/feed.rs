@@ -95,7 +95,7 @@ fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow
     Ok(())
 }
 
-fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
+pub(crate) fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
     let metadata = consumer
         .fetch_metadata(Some(topic), PROBE_TIMEOUT)
         .context("kafka does not answer")?;

@@ -26,6 +26,7 @@ mod config;
 mod connections;
 mod cors;
 mod delivery;
+mod entries;
 mod feed;
 mod forward;
 mod journal;
@@ -51,6 +52,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use config::{ApiHost, IngestConfig, KafkaConfig};
+pub use entries::EntryReader;
 pub use feed::ConfigReader;
 pub use journal::Encoders;
 pub use limits::Limits;
@@ -58,6 +60,14 @@ pub use places::PlaceFiles;
 pub use service::Render;
 
 use service::Edge;
+
+/// Readers of what the edge follows.
+pub struct Readers {
+    /// Topic config.
+    pub config: ConfigReader,
+    /// Topic conversions.
+    pub entry: EntryReader,
+}
 
 /// An edge that holds its port and does not answer yet.
 pub struct Bound {
@@ -73,14 +83,14 @@ pub struct Bound {
 pub async fn bind(
     config: IngestConfig,
     encoders: Encoders,
-    read_config: ConfigReader,
+    readers: Readers,
     render: Render,
 ) -> anyhow::Result<Bound> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listen on {}", config.listen))?;
     let drain = spool::Drain::new(&config, encoders.click.id());
-    let edge = Edge::new(config, encoders, render)?;
+    let edge = Edge::new(config, encoders, readers.entry, render)?;
     let places = places::Watch::start(&edge.config.places, &edge.places)?;
     Ok(Bound {
         places,
@@ -88,7 +98,7 @@ pub async fn bind(
         listener,
         edge: Arc::new(edge),
         drain,
-        read_config,
+        read_config: readers.config,
     })
 }
 
@@ -96,11 +106,11 @@ pub async fn bind(
 pub async fn run(
     config: IngestConfig,
     encoders: Encoders,
-    read_config: ConfigReader,
+    readers: Readers,
     render: Render,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    bind(config, encoders, read_config, render)
+    bind(config, encoders, readers, render)
         .await?
         .serve(shutdown)
         .await

@@ -152,8 +152,9 @@ mod tests {
             track: Encoder::new(2),
             stripe: Encoder::new(3),
         };
+        let read_entry = Box::new(|_: &[u8]| anyhow::bail!("nobody waits"));
         let render = Box::new(String::new);
-        Arc::new(Edge::new(config, encoders, render).unwrap())
+        Arc::new(Edge::new(config, encoders, read_entry, render).unwrap())
     }
 
     async fn ask(client: &mut TcpStream) -> String {

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::IngestConfig;
 use crate::connections::{Connections, Pulse};
 use crate::delivery::{AppendError, Delivery};
+use crate::entries::{Entries, EntryReader, Expected};
 use crate::forward::{Forward, Passing};
 use crate::journal::{Encoders, Journal};
 use crate::limits::{Buckets, Rate, counted};
@@ -41,6 +42,9 @@ pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 /// An answer whose body is all there, or one of the dashboard's on its way through.
 pub(crate) type Answer = Response<Either<Full<Bytes>, Passing>>;
 
+/// How long a caller with `mode=wait` waits for the lead's entry, from its request on.
+const ENTRY_WITHIN: Duration = Duration::from_secs(3);
+
 /// A record on its way, or why it is not.
 type Sent = Result<Delivery, AppendError>;
 
@@ -48,6 +52,7 @@ type Sent = Result<Delivery, AppendError>;
 struct Pending {
     sent: Sent,
     visit: Option<Visit>,
+    entry: Option<Expected>,
 }
 
 pub(crate) struct Edge {
@@ -63,6 +68,7 @@ pub(crate) struct Edge {
     pub proxies: Proxies,
     pub places: Places,
     pub connections: Arc<Connections>,
+    entries: Arc<Entries>,
     buckets: Buckets,
     repeats: Repeats,
 }
@@ -126,7 +132,14 @@ impl Connection {
                 drop(request);
                 match sent {
                     Ok((answer, None)) => Ok(answer),
-                    Ok((answer, Some(pending))) => edge.settle(pending, redirects).await.map(|()| answer),
+                    Ok((answer, Some(pending))) => match edge.settle(pending, redirects).await {
+                        Ok(entry) => {
+                            drop(place);
+                            edge.recorded(entry, started).await;
+                            Ok(answer)
+                        }
+                        Err(error) => Err(error),
+                    },
                     Err(error) => Err(error),
                 }
             }
@@ -147,7 +160,12 @@ impl Connection {
 }
 
 impl Edge {
-    pub(crate) fn new(config: IngestConfig, encoders: Encoders, render: Render) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: IngestConfig,
+        encoders: Encoders,
+        read_entry: EntryReader,
+        render: Render,
+    ) -> anyhow::Result<Self> {
         let spool = match &config.spool_dir {
             Some(dir) => Some(Spool::open(dir, config.spool_bytes)?.0),
             None => None,
@@ -164,6 +182,7 @@ impl Edge {
             proxies: Proxies::new(config.trusted_proxies.clone()),
             places: Places::default(),
             connections: Arc::default(),
+            entries: Entries::new(config.kafka.clone(), read_entry),
             buckets: Buckets::new(),
             repeats: Repeats::new(config.remembered_clicks),
             config,
@@ -213,12 +232,13 @@ impl Edge {
         self.handle(request, &body, peer, placed)
     }
 
-    async fn settle(&self, pending: Pending, redirects: bool) -> Result<(), ApiError> {
+    /// Gives back the entry that is still to be waited for.
+    async fn settle(&self, pending: Pending, redirects: bool) -> Result<Option<Expected>, ApiError> {
         let Err(error) = self.acknowledged(pending.sent, redirects).await else {
             if let Some(visit) = pending.visit {
                 self.repeats.keep(visit);
             }
-            return Ok(());
+            return Ok(pending.entry);
         };
         self.telemetry.append_failed(error.reason());
         tracing::debug!(%error, "a record was not acknowledged");
@@ -229,7 +249,15 @@ impl Edge {
             }));
         }
         self.telemetry.unacknowledged_clicks.increment(1);
-        Ok(())
+        Ok(None)
+    }
+
+    // The record is safe already: an entry that comes later than the caller may wait is no error.
+    async fn recorded(&self, entry: Option<Expected>, since: Instant) {
+        if let Some(entry) = entry {
+            let is_there = entry.arrives(ENTRY_WITHIN.saturating_sub(since.elapsed())).await;
+            self.telemetry.waited(is_there);
+        }
     }
 
     async fn acknowledged(&self, sent: Sent, redirects: bool) -> Result<(), AppendError> {
@@ -291,12 +319,19 @@ impl Edge {
             if let Record::Click(click) = &record {
                 self.telemetry.clicked(click);
             }
+            // Before it is sent: the entry may come faster than who waits for it.
+            let entry = match &record {
+                Record::Track(track) if track.lead_mode == "wait" => {
+                    Some(self.entries.expect(track, &self.state))
+                }
+                _ => None,
+            };
             let sent = if placed {
                 self.journal.send(&record)
             } else {
                 Err(AppendError::InFlight)
             };
-            Pending { sent, visit }
+            Pending { sent, visit, entry }
         });
         drop(directory);
         Ok((to_http(response), pending))

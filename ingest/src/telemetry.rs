@@ -146,6 +146,12 @@ impl Telemetry {
         counter!("edge_connections_cut_total", "reason" => reason).increment(1);
     }
 
+    /// A lead with `mode=wait` was answered: with its entry, or without.
+    pub(crate) fn waited(&self, is_there: bool) {
+        let outcome = if is_there { "recorded" } else { "late" };
+        counter!("edge_waited_leads_total", "outcome" => outcome).increment(1);
+    }
+
     pub(crate) fn append_failed(&self, reason: &'static str) {
         counter!("edge_append_failures_total", "reason" => reason).increment(1);
     }

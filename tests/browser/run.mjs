@@ -271,8 +271,9 @@ const stories = {
     };
     const dub = new Dub({ token: 'dub_acme_server_key', serverURL: edge });
     const click = await follow();
-    const lead = await dub.track.lead({ clickId: click, eventName: 'Sign up', customerExternalId: 'u_node' });
+    const lead = await dub.track.lead({ clickId: click, eventName: 'Sign up', customerExternalId: 'u_node', mode: 'wait' });
     assert.equal(lead.click.id, click);
+    assert.match(await (await fetch(`${edge}/metrics`)).text(), /edge_waited_leads_total\{outcome="recorded"\} 1/);
     const sale = await dub.track.sale({ customerExternalId: 'u_node', amount: 5000, invoiceId: 'node-1' });
     assert.equal(sale.sale.amount, 5000);
     await assert.rejects(dub.track.lead({ clickId: 'none', eventName: 'Sign up', customerExternalId: 'u_node' }),

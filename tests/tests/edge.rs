@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use rdkafka::message::Message;
 use serde_json::{Value, json};
-use tributary_avro::{Click, StripeEvent, Topic, Track};
+use tributary_avro::{Click, Conversion, Op, StripeEvent, Topic, Track};
 use tributary_testkit::{Kind, Options, Servers, eventually, shared};
 
 #[path = "edge/harness.rs"]
@@ -78,6 +78,43 @@ async fn what_is_answered_is_in_kafka() -> Result<()> {
     assert_eq!(header(&events[0], "event-type"), "invoice.paid");
     assert_eq!(header(&events[0], "workspace"), "acme");
     assert_eq!(header(&events[0], "mode"), "test");
+    edge.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_answered_when_the_lead_is_in_the_ledger() -> Result<()> {
+    let edge = Edge::start(&shared().await?.kafka_bootstrap, |_| {}).await?;
+    let lead = json!({"clickId": "", "eventName": "Sign up", "customerExternalId": "u_1", "mode": "wait"});
+    let call = edge.call("/track/lead", &lead).send();
+    let mut call = std::pin::pin!(call);
+    let entry = |kind: &str, customer: &str, op| Conversion {
+        workspace: "acme".into(),
+        mode: "live".into(),
+        kind: kind.into(),
+        customer: customer.into(),
+        event_name: "sign UP".into(),
+        op,
+        ..Conversion::default()
+    };
+    let others = async {
+        edge.records(Topic::Tracks, 1).await?;
+        edge.record(&entry("lead", "u_2", Op::Assert)).await?;
+        edge.record(&entry("sale", "u_1", Op::Assert)).await?;
+        edge.record(&entry("lead", "u_1", Op::Retract)).await?;
+        // As long as a record takes to arrive, many times over.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        early = &mut call => anyhow::bail!("answered without an entry: {early:?}"),
+        others = others => others?,
+    }
+    edge.record(&entry("lead", "u_1", Op::Assert)).await?;
+    let (status, _, answer) = told(call.await?).await?;
+    assert_eq!((status, &answer["customer"]["externalId"]), (200, &json!("u_1")));
+    // It is safe without an entry, too: what takes longer is no error.
+    let (status, _, _) = told(edge.call("/track/lead", &lead).send().await?).await?;
+    assert_eq!(status, 200);
     edge.stop().await
 }
 

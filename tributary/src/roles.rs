@@ -8,13 +8,15 @@ use anyhow::{Context as _, Result, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tributary_avro::{Config, Topic};
+use tributary_avro::{Config, Conversion, Record, Topic};
 use tributary_processors::StageName;
 use tributary_processors::registry::Registry;
 
 use crate::commands::close_days;
 use crate::schemas::FromRegistry;
 use crate::settings::Settings;
+
+type Reader<T> = Box<dyn FnMut(&[u8]) -> Result<T> + Send>;
 
 /// Ends when the process is asked to stop.
 #[derive(Clone)]
@@ -55,9 +57,9 @@ pub async fn registry(settings: &Settings) -> Result<Registry> {
     tributary_processors::registry(&settings.process()?).await
 }
 
-/// Reads records of topic `config`, on a thread that may block: an unknown schema is fetched.
-async fn config_reader(registry: &Registry) -> Result<tributary_ingest::ConfigReader> {
-    let decoder = registry.decoder::<Config>(Topic::Config).await?;
+/// Reads records of a topic, on a thread that may block: an unknown schema is fetched.
+async fn reader<T: Record + 'static>(registry: &Registry, topic: Topic) -> Result<Reader<T>> {
+    let decoder = registry.decoder::<T>(topic).await?;
     let runtime = tokio::runtime::Handle::current();
     Ok(Box::new(move |value: &[u8]| {
         runtime
@@ -77,9 +79,12 @@ pub async fn ingest(settings: Settings, metrics: PrometheusHandle, shutdown: Shu
         track: tributary_avro::Encoder::new(id(Topic::Tracks).await?),
         stripe: tributary_avro::Encoder::new(id(Topic::StripeEvents).await?),
     };
-    let read = config_reader(&registry).await?;
+    let readers = tributary_ingest::Readers {
+        config: reader::<Config>(&registry, Topic::Config).await?,
+        entry: reader::<Conversion>(&registry, Topic::Conversions).await?,
+    };
     let render = Box::new(move || metrics.render());
-    tributary_ingest::run(settings.edge(), encoders, read, render, shutdown.wait())
+    tributary_ingest::run(settings.edge(), encoders, readers, render, shutdown.wait())
         .await
         .context("ingest")
 }
@@ -111,7 +116,7 @@ pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: 
         )
     };
     let encoder = tributary_avro::Encoder::new(registry.id(Topic::Config).await.map_err(own)?);
-    let read = config_reader(&registry).await?;
+    let read = reader::<Config>(&registry, Topic::Config).await?;
     let mut config = settings.dashboard(tributary_dashboard::MetricsText::new(move || metrics.render()));
     config.management = Some(tributary_dashboard::Management::start(
         settings.config_topic(),

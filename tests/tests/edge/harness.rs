@@ -14,8 +14,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use reqwest::{Client, RequestBuilder, Response, redirect};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tributary_avro::{Config, Decoder, Encoder, Record, Topic};
-use tributary_ingest::{Encoders, IngestConfig};
+use tributary_avro::{Config, Conversion, Decoder, Encoder, Record, Topic};
+use tributary_ingest::{Encoders, IngestConfig, Readers};
 use tributary_testkit::{eventually, unique};
 
 pub const SECRET: &str = "whsec_edge";
@@ -51,10 +51,11 @@ impl Edge {
             track: Encoder::new(2),
             stripe: Encoder::new(3),
         };
-        let mut decoder = Decoder::<Config>::default();
-        decoder.add(4, Topic::Config.schema())?;
-        let read = Box::new(move |bytes: &[u8]| Ok(decoder.decode(bytes)?));
-        let bound = tributary_ingest::bind(config, encoders, read, Box::new(String::new)).await?;
+        let readers = Readers {
+            config: reader::<Config>(4)?,
+            entry: reader::<Conversion>(5)?,
+        };
+        let bound = tributary_ingest::bind(config, encoders, readers, Box::new(String::new)).await?;
         let address = bound.address();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = tokio::spawn(bound.serve(async move { drop(stopped.await) }));
@@ -135,6 +136,18 @@ impl Edge {
         .await?
     }
 
+    /// Writes an entry of the ledger, as the attribution does.
+    pub async fn record(&self, entry: &Conversion) -> Result<()> {
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .create()?;
+        let topic = format!("{}{}", self.prefix, Topic::Conversions.name());
+        let value = Encoder::<Conversion>::new(5).encode(entry)?;
+        let record = FutureRecord::to(&topic).key(&entry.workspace).payload(&value);
+        let sent = producer.send(record, Duration::from_secs(10)).await;
+        sent.map(drop).map_err(|(error, _)| error.into())
+    }
+
     /// Asks it to stop, as SIGTERM does.
     pub fn ask_to_stop(&mut self) -> Result<()> {
         self.stop.take().context("stopped twice")?.send(()).ok();
@@ -158,6 +171,12 @@ pub async fn told(response: Response) -> Result<(u16, Option<String>, Value)> {
     Ok((status, retry, body))
 }
 
+fn reader<T: Record + 'static>(id: u32) -> Result<Box<dyn FnMut(&[u8]) -> Result<T> + Send>> {
+    let mut decoder = Decoder::<T>::default();
+    decoder.add(id, T::TOPIC.schema())?;
+    Ok(Box::new(move |bytes| Ok(decoder.decode(bytes)?)))
+}
+
 pub fn header(message: &OwnedMessage, name: &str) -> String {
     let headers = message.headers().unwrap();
     let found = headers.iter().find(|header| header.key == name).unwrap();
@@ -178,8 +197,14 @@ pub fn decode<T: Record>(message: &OwnedMessage) -> T {
 async fn create_topics(bootstrap: &str, prefix: &str) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
-    let names = [Topic::Clicks, Topic::Tracks, Topic::StripeEvents, Topic::Config]
-        .map(|topic| format!("{prefix}{}", topic.name()));
+    let names = [
+        Topic::Clicks,
+        Topic::Tracks,
+        Topic::StripeEvents,
+        Topic::Config,
+        Topic::Conversions,
+    ]
+    .map(|topic| format!("{prefix}{}", topic.name()));
     let topics: Vec<NewTopic<'_>> = names
         .iter()
         .map(|name| NewTopic::new(name, 1, TopicReplication::Fixed(1)))
