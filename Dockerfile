@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# One image for every role: the role is the command (init, ingest, process, sink, dashboard).
+# One image for every role: the role is the command (init, ingest, process, sink, webhooks, dashboard).
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make perl pkg-config libssl-dev zlib1g-dev \

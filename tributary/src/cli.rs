@@ -37,6 +37,8 @@ pub enum Command {
     Sink,
     /// Read API and web pages.
     Dashboard,
+    /// Events of the ledger to the addresses that workspaces declare.
+    Webhooks,
     /// Topics, schemas and ClickHouse migrations; safe to repeat.
     Init,
     /// Declares a workspace from a program file. What did not change is not published again.
@@ -56,7 +58,7 @@ pub enum Command {
         /// Only this workspace.
         #[arg(long)]
         workspace: Option<String>,
-        /// workspace, program, partner, link, coupon, fx or erased.
+        /// workspace, program, partner, link, coupon, webhook, fx or erased.
         kind: Option<String>,
         /// Its ID.
         id: Option<String>,
@@ -66,7 +68,7 @@ pub enum Command {
         /// Workspace.
         #[arg(long)]
         workspace: String,
-        /// program, partner, link or coupon.
+        /// program, partner, link, coupon or webhook.
         kind: String,
         /// Its ID.
         id: String,

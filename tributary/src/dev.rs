@@ -100,6 +100,7 @@ async fn roles(settings: &Settings, shutdown: &Shutdown) -> Result<()> {
     tasks.spawn(roles::ingest(settings.clone(), metrics.clone(), shutdown.clone()));
     tasks.spawn(roles::process(settings.clone(), stages, shutdown.clone()));
     tasks.spawn(roles::sink(settings.clone(), shutdown.clone()));
+    tasks.spawn(roles::webhooks(settings.clone(), shutdown.clone()));
     tasks.spawn(roles::dashboard(settings.clone(), metrics, shutdown.clone()));
     output::line(&format!("edge        http://{}", settings.ingest.listen));
     output::line(&format!("dashboard   http://{}", settings.dashboard.listen));

@@ -107,6 +107,14 @@ pub async fn sink(settings: Settings, shutdown: Shutdown) -> Result<()> {
         .context("sink")
 }
 
+/// Outgoing webhooks.
+pub async fn webhooks(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    let registry = registry(&settings).await?;
+    tributary_webhooks::run(settings.webhooks(), registry, shutdown.wait())
+        .await
+        .context("webhooks")
+}
+
 /// The dashboard.
 pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: Shutdown) -> Result<()> {
     let registry = registry(&settings).await?;

@@ -15,6 +15,7 @@ use tributary_processors::kafka::admin::Topics;
 use tributary_processors::normalize::NormalizeSettings;
 use tributary_processors::{ProcessConfig, Secret};
 use tributary_sinks::{ClickHouseConfig, SinkConfig};
+use tributary_webhooks::{WebhookSettings, WebhooksConfig};
 
 const DEFAULTS: &str = include_str!("default.toml");
 const FILE: &str = "tributary.toml";
@@ -53,6 +54,9 @@ pub struct Settings {
     /// Sink.
     #[serde(default)]
     pub sink: Sink,
+    /// Outgoing webhooks.
+    #[serde(default)]
+    pub webhooks: WebhookSettings,
 }
 
 /// Schema registry.
@@ -184,7 +188,7 @@ impl Settings {
             Some(file) => figment.merge(Toml::file_exact(file)),
             None => figment.merge(Toml::file(FILE)),
         };
-        // TRIBUTARY_LOG, _CRASH_POINT, _STRIPE_SECRET_* and _TEST_SERVERS are read where they are used.
+        // TRIBUTARY_LOG, _CRASH_POINT, _STRIPE_SECRET_*, _WEBHOOK_SECRET_* and _TEST_SERVERS are read where they are used.
         let environment = Env::prefixed("TRIBUTARY_")
             .filter(|name| name.as_str().contains("__"))
             .split("__");
@@ -235,6 +239,15 @@ impl Settings {
         config.flush_millis = self.sink.flush_millis.unwrap_or(config.flush_millis);
         config.batch_rows = self.sink.batch_rows.unwrap_or(config.batch_rows);
         config
+    }
+
+    /// For outgoing webhooks.
+    pub fn webhooks(&self) -> WebhooksConfig {
+        WebhooksConfig {
+            kafka: self.kafka.clone(),
+            secrets_dir: self.secrets.dir.clone(),
+            settings: self.webhooks,
+        }
     }
 
     /// For sink and migrations.

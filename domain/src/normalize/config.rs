@@ -8,7 +8,7 @@ use tributary_avro::{Body, Config, RuleFact};
 use super::{ERASED, Outcome, Rejection};
 use crate::fact::Origin;
 use crate::mail::MailKey;
-use crate::rules::{Coupon, DayRates, Link, Partner, Program, Workspace};
+use crate::rules::{Coupon, DayRates, Link, Partner, Program, Webhook, Workspace};
 use crate::tenant::Tenant;
 
 /// The rule facts of a declaration. Addresses in it are hashed under `mail`.
@@ -20,11 +20,14 @@ pub fn config(config: &Config, mail: &MailKey) -> Result<Outcome, Rejection> {
         "link" => valid::<Link>,
         "coupon" => valid::<Coupon>,
         "fx" => rates,
+        "webhook" => valid::<Webhook>,
         ERASED => return Ok(Outcome::Ignored("erasure")),
         kind => {
             return Err(Rejection::new(
                 "unknown_kind",
-                format!("config.kind: {kind:?} is none of workspace, program, partner, link, coupon, fx"),
+                format!(
+                    "config.kind: {kind:?} is none of workspace, program, partner, link, coupon, webhook, fx"
+                ),
             ));
         }
     };
@@ -46,6 +49,10 @@ pub fn config(config: &Config, mail: &MailKey) -> Result<Outcome, Rejection> {
     if !config.deleted {
         check(&config.document)
             .map_err(|e| Rejection::new("invalid_document", format!("config.document: {e}")))?;
+    }
+    // No rule: who is told of an entry changes none.
+    if config.kind == "webhook" {
+        return Ok(Outcome::Ignored("webhook"));
     }
     let document = if config.kind == "partner" && !config.deleted {
         without_address(&config.document, mail)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DayRates, Reward};
+use super::{DayRates, Reward, Webhook};
 
 /// A whole program.yaml: one workspace and everything it declares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct ProgramFile {
     /// Partners' codes.
     #[serde(default)]
     pub coupons: Vec<Coupon>,
+    /// Where events of the ledger are sent to.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
     /// Exchange rates (rule E6). A running Tributary gets them by `tributary fx load`, day by day.
     #[serde(default)]
     pub rates: Vec<DayRates>,

@@ -10,7 +10,7 @@ use tributary_avro::Config;
 
 use super::rates::is_currency;
 use super::{Condition, DayRates, ProgramFile, Reward, RewardEvent};
-use super::{conversions, links};
+use super::{conversions, links, webhooks};
 
 /// A longer one is no limit: leave it out.
 const MOST_MONTHS: u32 = 1200;
@@ -36,6 +36,7 @@ struct Outline {
     partners: Vec<Spanned<serde_json::Value>>,
     links: Vec<Spanned<serde_json::Value>>,
     coupons: Vec<Spanned<serde_json::Value>>,
+    webhooks: Vec<Spanned<serde_json::Value>>,
     rates: Vec<Spanned<serde_json::Value>>,
 }
 
@@ -97,6 +98,7 @@ impl Checker {
             "partners" => &self.outline.partners,
             "links" => &self.outline.links,
             "coupons" => &self.outline.coupons,
+            "webhooks" => &self.outline.webhooks,
             "rates" => &self.outline.rates,
             _ => return self.outline.workspace.as_ref().map_or(1, |w| w.referenced.line()),
         };
@@ -215,6 +217,12 @@ impl Checker {
             self.rewards("partners", i, &partner.rewards);
         }
         self.rates(&file.rates);
+        self.unique("webhooks", file.webhooks.iter().map(|w| w.id.as_str()));
+        for (i, webhook) in file.webhooks.iter().enumerate() {
+            for problem in webhooks::problems(webhook, &workspace.modes) {
+                self.expect(false, "webhooks", i, || problem);
+            }
+        }
         self.unique("links", file.links.iter().map(|l| l.id.as_str()));
         let mut externals = BTreeSet::new();
         let mut places = BTreeSet::new();
@@ -395,6 +403,7 @@ impl ProgramFile {
         configs.extend(self.links.iter().map(|l| l.config(w, at)));
         let coupons = self.coupons.iter();
         configs.extend(coupons.map(|c| links::declared(w, ("coupon", &c.code), c.from.as_ref(), at, c)));
+        configs.extend(self.webhooks.iter().map(|webhook| webhook.config(w, at)));
         configs.extend(self.rates.iter().map(|day| day.config(w, at)));
         configs
     }

@@ -9,6 +9,7 @@ mod links;
 mod rates;
 mod rewards;
 mod versions;
+mod webhooks;
 
 pub use book::{Asks, InvalidRule, Rules};
 pub use conditions::{Attribute, Condition, Operand, Operator, Total, Value};
@@ -20,3 +21,4 @@ pub(crate) use rates::is_currency;
 pub use rates::{Converted, DayRates, GOOD_FOR, decimals};
 pub use rewards::*;
 pub use versions::{Version, Versions};
+pub use webhooks::{CHANGES, EVENTS, Webhook};

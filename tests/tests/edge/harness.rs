@@ -22,6 +22,8 @@ pub const SECRET: &str = "whsec_edge";
 pub const HOST: &str = "go.acme.example";
 const PATIENCE: Duration = Duration::from_secs(30);
 
+type Reader<T> = Box<dyn FnMut(&[u8]) -> Result<T> + Send>;
+
 pub struct Edge {
     pub address: SocketAddr,
     pub http: Client,
@@ -171,7 +173,7 @@ pub async fn told(response: Response) -> Result<(u16, Option<String>, Value)> {
     Ok((status, retry, body))
 }
 
-fn reader<T: Record + 'static>(id: u32) -> Result<Box<dyn FnMut(&[u8]) -> Result<T> + Send>> {
+fn reader<T: Record + 'static>(id: u32) -> Result<Reader<T>> {
     let mut decoder = Decoder::<T>::default();
     decoder.add(id, T::TOPIC.schema())?;
     Ok(Box::new(move |bytes| Ok(decoder.decode(bytes)?)))

@@ -29,7 +29,7 @@ use crate::{dev, output, telemetry};
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     let quiet = matches!(
         cli.command,
-        Command::Ingest | Command::Process { .. } | Command::Sink | Command::Dashboard
+        Command::Ingest | Command::Process { .. } | Command::Sink | Command::Dashboard | Command::Webhooks
     );
     telemetry::logs(
         cli.log.as_deref(),
@@ -56,6 +56,11 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             let (settings, (_stop, shutdown)) = (load()?, Shutdown::on_signals()?);
             roles::observe(&settings, telemetry::metrics()?).await?;
             roles::sink(settings, shutdown).await?;
+        }
+        Command::Webhooks => {
+            let (settings, (_stop, shutdown)) = (load()?, Shutdown::on_signals()?);
+            roles::observe(&settings, telemetry::metrics()?).await?;
+            roles::webhooks(settings, shutdown).await?;
         }
         Command::Dashboard => {
             let (_stop, shutdown) = Shutdown::on_signals()?;

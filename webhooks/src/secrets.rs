@@ -1,0 +1,48 @@
+//! Secrets of subscriptions: `<dir>/<workspace>/webhooks/<id>`, one a line, or `TRIBUTARY_WEBHOOK_SECRET_<WORKSPACE>_<ID>`.
+//!
+//! Read at each delivery: a new secret needs no restart. Invariant: no secret is logged.
+
+use std::path::Path;
+
+use crate::signature::Secret;
+
+const ENV_PREFIX: &str = "TRIBUTARY_WEBHOOK_SECRET_";
+
+/// The secrets in force, the newest first.
+pub async fn of(dir: &Path, workspace: &str, id: &str) -> Vec<Secret> {
+    // The names come from a topic: they must not lead out of the directory.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if !workspace.bytes().chain(id.bytes()).all(plain) {
+        return Vec::new();
+    }
+    let file = dir.join(workspace).join("webhooks").join(id);
+    let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+    let name = format!("{ENV_PREFIX}{workspace}_{id}")
+        .to_ascii_uppercase()
+        .replace('-', "_");
+    let of_environment = std::env::var(name).unwrap_or_default();
+    text.lines()
+        .chain(of_environment.lines())
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(Secret::new)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_line_is_a_secret_and_no_name_leads_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("acme/webhooks");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("crm"), "new\n\n old \n").unwrap();
+        let found = of(dir.path(), "acme", "crm").await;
+        assert!(found == [Secret::new("new"), Secret::new("old")]);
+        assert!(of(dir.path(), "acme", "other").await.is_empty());
+        assert!(of(dir.path(), "..", "x").await.is_empty());
+        assert!(of(&place, "..", "webhooks/crm").await.is_empty());
+    }
+}
