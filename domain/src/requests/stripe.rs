@@ -13,13 +13,18 @@ use super::{
     verify_signature,
 };
 
+/// What a thin event calls itself.
+const THIN: &str = "v2.core.event";
+
 #[derive(Deserialize)]
 struct Envelope {
     id: Option<String>,
+    object: Option<Value>,
     #[serde(rename = "type")]
     event_type: Option<String>,
     created: Option<Value>,
     account: Option<String>,
+    context: Option<Value>,
     api_version: Option<String>,
     livemode: Option<bool>,
 }
@@ -74,6 +79,8 @@ fn event(workspace: &str, body: &[u8], at: i64) -> Result<StripeEvent, ApiError>
             .filter(|text| !text.is_empty())
             .ok_or_else(|| refused(format!("{name}: a Stripe event has one")))
     };
+    let is_thin = envelope.object.is_some_and(|object| object == THIN);
+    let thin = envelope.context.filter(|_| is_thin).as_ref().and_then(account);
     Ok(StripeEvent {
         id: required("id", envelope.id)?,
         event_type: required("type", envelope.event_type)?,
@@ -83,13 +90,20 @@ fn event(workspace: &str, body: &[u8], at: i64) -> Result<StripeEvent, ApiError>
             Some(true) | None => "live",
         }
         .to_owned(),
-        account: envelope.account.unwrap_or_default(),
+        account: envelope.account.or(thin).unwrap_or_default(),
         api_version: envelope.api_version.unwrap_or_default(),
         created: created(envelope.created.as_ref())
             .ok_or_else(|| refused("created: must be seconds since 1970 or RFC 3339".to_owned()))?,
         received: at,
         body: body.to_vec(),
     })
+}
+
+// Thin events name the connected account as the last part of their context, below an organization if there is one.
+// Snapshot events have a context, too, which names the endpoint's own account where an organization listens.
+fn account(context: &Value) -> Option<String> {
+    let last = context.as_str()?.rsplit('/').next()?;
+    last.starts_with("acct_").then(|| last.to_owned())
 }
 
 // Snapshot events have seconds, thin ones RFC 3339.

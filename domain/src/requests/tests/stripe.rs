@@ -50,6 +50,20 @@ fn connected_accounts_unknown_types_and_thin_events_are_accepted() {
         event(&sent(thin).to(&directory()).unwrap()).created,
         1_735_787_045_678
     );
+    for (object, context, account) in [
+        ("v2.core.event", r#""acct_1""#, "acct_1"),
+        ("v2.core.event", r#""org_1/acct_2""#, "acct_2"),
+        ("v2.core.event", r#""org_1""#, ""),
+        ("v2.core.event", "null", ""),
+        ("v2.core.event", "{}", ""),
+        ("event", r#""acct_1""#, ""),
+    ] {
+        let told = format!(
+            r#"{{"id":"evt_4","object":"{object}","type":"account.updated","created":1,"context":{context}}}"#
+        );
+        let accepted = sent(told).to(&directory()).unwrap();
+        assert_eq!(event(&accepted).account, account, "{object} {context}");
+    }
 }
 
 #[test]
