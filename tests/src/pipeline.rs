@@ -262,7 +262,11 @@ impl Pipeline {
     }
 }
 
-fn program() -> Result<PathBuf> {
+/// The built binary.
+///
+/// # Errors
+/// If it is not built.
+pub fn program() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("TRIBUTARY_BIN") {
         return Ok(path.into());
     }

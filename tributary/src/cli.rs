@@ -73,6 +73,14 @@ pub enum Command {
         /// Its ID.
         id: String,
     },
+    /// Makes and changes links while the API serves: of several that create one key, one wins, and the others fail.
+    ///
+    /// It asks the API of a running dashboard, as SDKs do. `get link` lists links, `delete` takes them back.
+    Links {
+        /// What to do.
+        #[command(subcommand)]
+        command: Links,
+    },
     /// The ledger that requests lead to, without any server. Reads `-` from standard input.
     Simulate {
         /// Program file (YAML).
@@ -240,6 +248,61 @@ pub struct Erase {
     /// Wait so many seconds for the sink.
     #[arg(long, default_value_t = 60)]
     pub wait: u64,
+}
+
+/// Commands about links.
+#[derive(Debug, Subcommand)]
+pub enum Links {
+    /// Makes a link.
+    Create {
+        /// Where it leads.
+        #[arg(long)]
+        url: String,
+        #[command(flatten)]
+        fields: LinkFields,
+        #[command(flatten)]
+        api: Api,
+    },
+    /// Changes a link. What is not told stays.
+    Update {
+        /// Its ID, or `ext_` and your own.
+        id: String,
+        /// Where it leads.
+        #[arg(long)]
+        url: Option<String>,
+        #[command(flatten)]
+        fields: LinkFields,
+        #[command(flatten)]
+        api: Api,
+    },
+}
+
+/// Where the API is, and who asks.
+#[derive(Debug, Args)]
+pub struct Api {
+    /// Address of the dashboard, or of the edge under its API host: http://...; dashboard.listen of the settings if not told.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A secret key of the workspace; links are of its mode.
+    #[arg(long, env = "TRIBUTARY_TOKEN", hide_env_values = true)]
+    pub token: String,
+}
+
+/// What a link may have.
+#[derive(Debug, Args)]
+pub struct LinkFields {
+    /// Domain; of a new link the workspace's first if not told.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Key, what stands behind the domain; of a new link a random one if not told.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// ID of the partner whose link it is.
+    #[arg(long)]
+    pub partner: Option<String>,
+    /// ID of your own.
+    #[arg(long)]
+    pub external_id: Option<String>,
 }
 
 /// Whose ledger is told something.

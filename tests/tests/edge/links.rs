@@ -15,6 +15,7 @@ use tributary_avro::{Config, Decoder, Encoder, Topic};
 use tributary_dashboard::{ClickHouseConfig, ConfigTopic, DashboardConfig, Management};
 use tributary_ingest::ApiHost;
 use tributary_testkit::{eventually, shared, unique};
+use tributary_tests::pipeline::program;
 
 use super::harness::{Edge, HOST, told};
 
@@ -151,6 +152,20 @@ impl World {
     }
 }
 
+/// Exit code of `tributary links`, and what it said.
+async fn command(server: &str, arguments: &[&str]) -> Result<(i32, String)> {
+    let output = tokio::process::Command::new(program()?)
+        .arg("links")
+        .args(arguments)
+        .args(["--server", server])
+        .env("TRIBUTARY_TOKEN", "sk_edge")
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code().context("killed")?, String::from_utf8(said)?))
+}
+
 async fn sdk(program: &str, script: &str, server: &str) -> Result<()> {
     let tests = env!("CARGO_MANIFEST_DIR");
     let output = tokio::process::Command::new(program)
@@ -230,6 +245,33 @@ async fn of_two_processes_that_create_one_key_the_first_wins() -> Result<()> {
             .leads_to(&key, winner["url"].as_str().context("url")?)
             .await?;
     }
+    // The command line is one of them.
+    let (first, second) = tokio::try_join!(
+        command(
+            &world.apis[0],
+            &["create", "--url", "https://acme.example/cli", "--key", "cli"]
+        ),
+        command(
+            &world.apis[1],
+            &["create", "--url", "https://acme.example/cli", "--key", "cli"]
+        ),
+    )?;
+    let (won, lost) = if first.0 == 0 {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert_eq!((won.0, lost.0), (0, 1), "{won:?} {lost:?}");
+    assert!(lost.1.starts_with("error: 409: "), "{lost:?}");
+    let made: Value = serde_json::from_str(&won.1)?;
+    let change = [
+        "update",
+        made["id"].as_str().context("id")?,
+        "--url",
+        "https://acme.example/changed",
+    ];
+    assert_eq!(command(&world.apis[1], &change).await?.0, 0);
+    world.leads_to("cli", "https://acme.example/changed").await?;
     // One moves to a place, another creates there, a third deletes who moves: at most one is there.
     for round in 0..20 {
         let (old, new) = (format!("old{round}"), format!("new{round}"));

@@ -9,6 +9,7 @@ mod fx;
 mod init;
 mod journal;
 mod ledger;
+mod links;
 mod publish;
 mod reattribute;
 mod replay;
@@ -72,6 +73,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             apply::get(&load()?, workspace.as_deref(), kind.as_deref(), id.as_deref()).await?;
         }
         Command::Delete { workspace, kind, id } => apply::delete(&load()?, &workspace, &kind, &id).await?,
+        Command::Links { command } => links::run(command, load).await?,
         Command::Verify => return verify::run(&load()?).await,
         Command::Reattribute { file, since, dry_run } => {
             let since = since.map_or(0, jiff::Timestamp::as_millisecond);
