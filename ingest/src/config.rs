@@ -29,6 +29,8 @@ pub struct IngestConfig {
     pub places: PlaceFiles,
     /// First clicks of the hour that are remembered, about 60 bytes each; 0: none, and no click is a repeat.
     pub remembered_clicks: usize,
+    /// Stripe events that are remembered, about 40 bytes each; 0: none, and no event is marked as a repeat.
+    pub remembered_events: usize,
     /// How many requests and connections a caller may have.
     pub limits: Limits,
     /// Where records wait while Kafka is away. None: they are refused.
@@ -85,6 +87,7 @@ impl IngestConfig {
             trusted_proxies: Vec::new(),
             places: PlaceFiles::default(),
             remembered_clicks: 500_000,
+            remembered_events: 100_000,
             limits: Limits::default(),
             acknowledgement_timeout: Duration::from_secs(5),
             redirect_timeout: Duration::from_secs(1),

@@ -20,6 +20,7 @@ use tributary_domain::tenant::Tenant;
 use crate::config::{IngestConfig, KafkaConfig};
 use crate::delivery::{AppendError, Delivery, Slot};
 use crate::spool::{Spool, Spooled, is_of_the_record};
+use crate::trace::TRACEPARENT;
 
 /// Encoders of what the edge writes; the caller knows their schema IDs.
 pub struct Encoders {
@@ -87,12 +88,24 @@ impl ClientContext for Reports {
     }
 }
 
+/// What is said beside a record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks<'a> {
+    /// The caller's trace.
+    pub traceparent: Option<&'a str>,
+    /// Stripe delivers the event again.
+    pub is_repeat: bool,
+}
+
+/// A header, where there is one.
+type MaybeHeader<'a> = Option<(&'a str, &'a str)>;
+
 /// A record that is ready to go.
 struct Outgoing<'a> {
     topic: &'a str,
     key: &'a str,
     value: &'a [u8],
-    headers: [(&'static str, &'a str); 3],
+    headers: [MaybeHeader<'a>; 5],
 }
 
 pub(crate) struct Journal {
@@ -146,25 +159,25 @@ impl Journal {
     }
 
     /// Sends a record on its way. Nothing is borrowed or kept: who waits holds the delivery only.
-    pub(crate) fn send(&self, record: &Record<'_>) -> Result<Delivery, AppendError> {
+    pub(crate) fn send(&self, record: &Record<'_>, marks: Marks<'_>) -> Result<Delivery, AppendError> {
         match record {
             Record::Click(click) => self.produce(&Outgoing {
                 topic: &self.clicks,
                 key: &click.id,
                 value: &self.click.encode_form(click)?,
-                headers: headers("click", click.workspace, click.mode),
+                headers: headers("click", click.workspace, click.mode, marks),
             }),
             Record::Track(track) => self.produce(&Outgoing {
                 topic: &self.tracks,
                 key: &Tenant::new(&track.workspace, &track.mode).key(),
                 value: &self.track.encode(track)?,
-                headers: headers(&track.kind, &track.workspace, &track.mode),
+                headers: headers(&track.kind, &track.workspace, &track.mode, marks),
             }),
             Record::StripeEvent(event) => self.produce(&Outgoing {
                 topic: &self.stripe,
                 key: &Tenant::new(&event.workspace, &event.mode).key(),
                 value: &self.event.encode(event)?,
-                headers: headers(&event.event_type, &event.workspace, &event.mode),
+                headers: headers(&event.event_type, &event.workspace, &event.mode, marks),
             }),
         }
     }
@@ -174,7 +187,7 @@ impl Journal {
         if let Some(spool) = self.spool.as_ref().filter(|spool| spool.is_away()) {
             return record.spool(spool, slot);
         }
-        let headers = kafka_headers(record.headers.iter().copied());
+        let headers = kafka_headers(record.present());
         let sent = self.producer.send(
             BaseRecord::with_opaque_to(record.topic, Arc::clone(&slot))
                 .key(record.key)
@@ -209,16 +222,19 @@ impl Journal {
     }
 }
 
-impl Outgoing<'_> {
+impl<'a> Outgoing<'a> {
+    fn present(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.headers.iter().copied().flatten()
+    }
+
     fn spool(&self, spool: &Spool, slot: Arc<Slot>) -> Result<Delivery, AppendError> {
         let record = Spooled {
             topic: self.topic.into(),
             key: self.key.as_bytes().into(),
             value: self.value.into(),
             headers: self
-                .headers
-                .iter()
-                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .present()
+                .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
         };
         spool.put(&record, Arc::clone(&slot))?;
@@ -226,8 +242,8 @@ impl Outgoing<'_> {
     }
 }
 
-fn kafka_headers<'a>(headers: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> OwnedHeaders {
-    let room = OwnedHeaders::new_with_capacity(headers.len());
+fn kafka_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> OwnedHeaders {
+    let room = OwnedHeaders::new_with_capacity(headers.size_hint().1.unwrap_or_default());
     headers.fold(room, |all, (key, value)| {
         all.insert(Header {
             key,
@@ -236,10 +252,17 @@ fn kafka_headers<'a>(headers: impl ExactSizeIterator<Item = (&'a str, &'a str)>)
     })
 }
 
-fn headers<'a>(event_type: &'a str, workspace: &'a str, mode: &'a str) -> [(&'static str, &'a str); 3] {
+fn headers<'a>(
+    event_type: &'a str,
+    workspace: &'a str,
+    mode: &'a str,
+    marks: Marks<'a>,
+) -> [MaybeHeader<'a>; 5] {
     [
-        ("event-type", event_type),
-        ("workspace", workspace),
-        ("mode", mode),
+        Some(("event-type", event_type)),
+        Some(("workspace", workspace)),
+        Some(("mode", mode)),
+        marks.traceparent.map(|parent| (TRACEPARENT, parent)),
+        marks.is_repeat.then_some(("duplicate", "true")),
     ]
 }

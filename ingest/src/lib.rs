@@ -6,7 +6,7 @@
 //!   topic config ──► feed ─────┘
 //! ```
 //!
-//! It keeps no state of its own but the first clicks of the hour, and knows no business rule: those are in
+//! It keeps no state of its own but the first clicks of the hour and the latest events' IDs, and knows no business rule: those are in
 //! `tributary-domain`. While Kafka is away, records wait in a spool on disk.
 //! Invariant: answered 2xx or 3xx means acknowledged by all in-sync replicas or synced to the spool, redirects counted
 //! in `edge_unacknowledged_clicks_total` excepted.
@@ -41,6 +41,7 @@ mod service;
 mod spool;
 mod state;
 mod telemetry;
+mod trace;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -25,16 +25,16 @@ use crate::connections::{Connections, Pulse};
 use crate::delivery::{AppendError, Delivery};
 use crate::entries::{Entries, EntryReader, Expected};
 use crate::forward::{Forward, Passing};
-use crate::journal::{Encoders, Journal};
+use crate::journal::{Encoders, Journal, Marks};
 use crate::limits::{Buckets, Rate, counted};
 use crate::places::Places;
 use crate::proxies::Proxies;
-use crate::repeats::Repeats;
+use crate::repeats::{Delivered, EventKey, Repeats};
 use crate::secrets::Secrets;
 use crate::spool::Spool;
 use crate::state::State;
-use crate::telemetry::Telemetry;
-use crate::{cors, scripts};
+use crate::telemetry::{Asked, RouteMetrics, Telemetry};
+use crate::{cors, scripts, trace};
 
 /// Renders the metrics of the process in Prometheus' text format.
 pub type Render = Box<dyn Fn() -> String + Send + Sync>;
@@ -52,6 +52,7 @@ type Sent = Result<Delivery, AppendError>;
 struct Pending {
     sent: Sent,
     visit: Option<Visit>,
+    event: Option<EventKey>,
     entry: Option<Expected>,
 }
 
@@ -71,6 +72,7 @@ pub(crate) struct Edge {
     entries: Arc<Entries>,
     buckets: Buckets,
     repeats: Repeats,
+    delivered: Delivered,
 }
 
 /// One connection. Requests share its own counter of references, not that of the edge, which the cores
@@ -106,11 +108,15 @@ impl Connection {
         }
         let own_page = cors::own_page(request.headers());
         if let Some(forward) = edge.forward.as_ref().filter(|forward| forward.takes(&request)) {
+            let metrics = edge.telemetry.route(None);
+            let asked = edge.asked(metrics, &request);
             let answer = match forward.send(edge, &mut request, self.peer).await {
                 Ok(answer) => answer.map(Either::Right),
-                Err(error) => to_http(error.response()),
+                Err(error) => {
+                    edge.telemetry.refused(&error, &asked);
+                    to_http(error.response())
+                }
             };
-            let metrics = edge.telemetry.route(None);
             metrics.count(answer.status().as_u16());
             metrics.seconds.record(started.elapsed());
             self.pulse.end();
@@ -118,6 +124,7 @@ impl Connection {
         }
         let route = Route::of(request.method().as_str(), request.uri().path());
         let metrics = edge.telemetry.route(route.as_ref().ok().copied());
+        let asked = edge.asked(metrics, &request);
         let result = match route.map(|route| (route.body_limit(), matches!(route, Route::Redirect(_)))) {
             Ok((limit, redirects)) => {
                 let place = edge.state.enter(edge.config.max_in_flight);
@@ -146,7 +153,7 @@ impl Connection {
             Err(error) => Err(error),
         };
         let mut answer = result.unwrap_or_else(|error| {
-            edge.telemetry.refused(&error);
+            edge.telemetry.refused(&error, &asked);
             to_http(error.response())
         });
         if let Some(page) = own_page {
@@ -185,8 +192,28 @@ impl Edge {
             entries: Entries::new(config.kafka.clone(), read_entry),
             buckets: Buckets::new(),
             repeats: Repeats::new(config.remembered_clicks),
+            delivered: Delivered::new(config.remembered_events),
             config,
         })
+    }
+
+    // What the log tells of a refused request, which is gone by then; of use only if the log is that fine.
+    fn asked(&self, metrics: &RouteMetrics, request: &Request<Incoming>) -> Asked {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return Asked::default();
+        }
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let directory = self.state.directory();
+        let workspace = match Route::of(request.method().as_str(), request.uri().path()) {
+            Ok(Route::StripeWebhook(name)) if directory.has_workspace(name) => Some(name.to_owned()),
+            _ => requests::workspace_of_key(header("authorization"), &directory),
+        };
+        Asked {
+            route: metrics.name,
+            workspace: workspace.unwrap_or_default(),
+            trace: trace::parent(request.headers())
+                .map_or_else(String::new, |parent| trace::id(parent).to_owned()),
+        }
     }
 
     fn of_operators(&self, path: &str) -> Option<Answer> {
@@ -237,6 +264,9 @@ impl Edge {
         let Err(error) = self.acknowledged(pending.sent, redirects).await else {
             if let Some(visit) = pending.visit {
                 self.repeats.keep(visit);
+            }
+            if let Some(event) = pending.event {
+                self.delivered.keep(event);
             }
             return Ok(pending.entry);
         };
@@ -326,12 +356,28 @@ impl Edge {
                 }
                 _ => None,
             };
+            let event = match &record {
+                Record::StripeEvent(event) => Some(EventKey::of(event)),
+                _ => None,
+            };
+            let marks = Marks {
+                traceparent: trace::parent(sent.headers()),
+                is_repeat: event.is_some_and(|event| self.delivered.knows(event)),
+            };
+            if marks.is_repeat {
+                self.telemetry.repeated_events.increment(1);
+            }
             let sent = if placed {
-                self.journal.send(&record)
+                self.journal.send(&record, marks)
             } else {
                 Err(AppendError::InFlight)
             };
-            Pending { sent, visit, entry }
+            Pending {
+                sent,
+                visit,
+                event,
+                entry,
+            }
         });
         drop(directory);
         Ok((to_http(response), pending))

@@ -7,6 +7,7 @@ use tributary_domain::requests::{ApiError, NewClick, Refusal, Route};
 
 /// The metrics of one route.
 pub(crate) struct RouteMetrics {
+    pub name: &'static str,
     accepted: Counter,
     refused: Counter,
     failed: Counter,
@@ -17,6 +18,7 @@ impl RouteMetrics {
     fn new(route: &'static str) -> Self {
         let requests = |outcome| counter!("edge_requests_total", "route" => route, "outcome" => outcome);
         Self {
+            name: route,
             accepted: requests("accepted"),
             refused: requests("refused"),
             failed: requests("failed"),
@@ -32,6 +34,14 @@ impl RouteMetrics {
         }
         .increment(1);
     }
+}
+
+/// What was asked, for the log: empty where it is not known.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub route: &'static str,
+    pub workspace: String,
+    pub trace: String,
 }
 
 pub(crate) struct Telemetry {
@@ -50,6 +60,7 @@ pub(crate) struct Telemetry {
     stripe: RouteMetrics,
     other: RouteMetrics,
     pub unacknowledged_clicks: Counter,
+    pub repeated_events: Counter,
     pub in_flight: Gauge,
     pub spool_bytes: Gauge,
     pub connections: Gauge,
@@ -78,6 +89,7 @@ impl Telemetry {
             stripe: RouteMetrics::new("webhook_stripe"),
             other: RouteMetrics::new("other"),
             unacknowledged_clicks: counter!("edge_unacknowledged_clicks_total"),
+            repeated_events: counter!("edge_repeated_events_total"),
             in_flight: gauge!("edge_requests_in_flight"),
             spool_bytes: gauge!("edge_spool_bytes"),
             connections: gauge!("edge_connections"),
@@ -114,12 +126,15 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn refused(&self, error: &ApiError) {
+    pub(crate) fn refused(&self, error: &ApiError, asked: &Asked) {
         let reason = error.refusal.name();
         tracing::debug!(
             reason,
             status = error.status,
             message = error.message,
+            route = asked.route,
+            workspace = asked.workspace,
+            trace = asked.trace,
             "a request was refused"
         );
         if let Some((_, counter)) = self.refusals.iter().find(|(known, _)| *known == error.refusal) {

@@ -112,6 +112,8 @@ pub struct Ingest {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// First clicks of the hour that are remembered; 0: no click is a repeat.
     pub remembered_clicks: usize,
+    /// Stripe events that are remembered; 0: none is marked as a repeat.
+    pub remembered_events: usize,
     /// MaxMind DB with places; empty: none.
     #[serde(default)]
     pub geo_file: PathBuf,
@@ -281,6 +283,7 @@ impl Settings {
         config.places.data_centers = given(&self.ingest.data_centers_file);
         config.trusted_proxies.clone_from(&self.ingest.trusted_proxies);
         config.remembered_clicks = self.ingest.remembered_clicks;
+        config.remembered_events = self.ingest.remembered_events;
         config.limits = self.ingest.limits;
         config.spool_dir = given(&self.ingest.spool_dir);
         config.spool_bytes = self.ingest.spool_bytes;

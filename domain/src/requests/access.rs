@@ -100,6 +100,12 @@ pub struct KeyOwner {
     pub mode: String,
 }
 
+/// The workspace of a key, secret or not; None without a key that is known.
+pub fn workspace_of_key(authorization: Option<&str>, directory: &Directory) -> Option<String> {
+    let hash = presented(authorization).ok()??;
+    directory.key(&hash).map(|key| key.workspace.clone())
+}
+
 /// Who calls a server route of this or another process, by its Authorization header.
 ///
 /// # Errors

@@ -180,9 +180,13 @@ fn reader<T: Record + 'static>(id: u32) -> Result<Reader<T>> {
 }
 
 pub fn header(message: &OwnedMessage, name: &str) -> String {
+    maybe_header(message, name).unwrap_or_else(|| panic!("no header {name}"))
+}
+
+pub fn maybe_header(message: &OwnedMessage, name: &str) -> Option<String> {
     let headers = message.headers().unwrap();
-    let found = headers.iter().find(|header| header.key == name).unwrap();
-    String::from_utf8(found.value.unwrap().to_vec()).unwrap()
+    let found = headers.iter().find(|header| header.key == name)?;
+    Some(String::from_utf8(found.value.unwrap().to_vec()).unwrap())
 }
 
 pub fn decode<T: Record>(message: &OwnedMessage) -> T {
