@@ -20,10 +20,14 @@ use tributary_testkit::{Kind, Options, Servers, eventually, shared};
 mod harness;
 #[path = "edge/links.rs"]
 mod links;
+#[path = "edge/relay.rs"]
+mod relay;
 
-use harness::{Edge, SECRET, decode, header, told};
+use harness::{Edge, SECRET, decode, header, maybe_header, told};
 
 const EVENT: &str = "{ \"id\": \"evt_1\", \"type\": \"invoice.paid\",\n \"created\": 1760000000, \"livemode\": false, \"n\": 1.50 }\n";
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn lead() -> Value {
     json!({"clickId": "0123456789abcdEF", "eventName": "Sign up", "customerExternalId": "u_1"})
@@ -36,6 +40,7 @@ async fn what_is_answered_is_in_kafka() -> Result<()> {
     let redirect = edge
         .get("/ada")
         .header("user-agent", "Mozilla/5.0")
+        .header("traceparent", TRACE)
         .send()
         .await?;
     assert_eq!(redirect.status(), 302);
@@ -53,17 +58,25 @@ async fn what_is_answered_is_in_kafka() -> Result<()> {
     assert_eq!((first.trigger.as_str(), first.mode.as_str()), ("link", "live"));
     assert_eq!(answer["clickId"], second.id);
     assert_eq!(header(&clicks[1], "event-type"), "click");
+    assert_eq!(header(&clicks[0], "traceparent"), TRACE);
+    assert_eq!(maybe_header(&clicks[1], "traceparent"), None);
 
-    let (status, _, answer) = told(edge.call("/track/lead", &lead()).send().await?).await?;
+    let call = edge
+        .call("/track/lead", &lead())
+        .header("traceparent", TRACE.to_uppercase());
+    let (status, _, answer) = told(call.send().await?).await?;
     assert_eq!((status, &answer["customer"]["externalId"]), (200, &json!("u_1")));
     let sale = json!({"customerExternalId": "u_1", "amount": 4900});
-    let (status, _, answer) = told(edge.call("/track/sale", &sale).send().await?).await?;
+    let call = edge.call("/track/sale", &sale).header("traceparent", TRACE);
+    let (status, _, answer) = told(call.send().await?).await?;
     assert_eq!((status, &answer["sale"]["amount"]), (200, &json!(4900)));
     let tracks = edge.records(Topic::Tracks, 2).await?;
     let kinds: Vec<_> = tracks.iter().map(|m| decode::<Track>(m).kind).collect();
     assert_eq!(kinds, ["lead", "sale"]);
     assert_eq!(tracks[0].key(), Some(&b"acme/live"[..]));
     assert_eq!(header(&tracks[1], "event-type"), "sale");
+    assert_eq!(maybe_header(&tracks[0], "traceparent"), None, "no valid one");
+    assert_eq!(header(&tracks[1], "traceparent"), TRACE);
 
     let (status, _, answer) = told(edge.webhook(EVENT, SECRET, 0).send().await?).await?;
     assert_eq!((status, answer), (200, json!({"received": true})));
@@ -71,13 +84,19 @@ async fn what_is_answered_is_in_kafka() -> Result<()> {
     let large = format!("{head}{}\"}}", "é".repeat((900_000 - head.len()) / 2));
     let (status, _, _) = told(edge.webhook(large.clone(), SECRET, 0).send().await?).await?;
     assert_eq!(status, 200);
-    let events = edge.records(Topic::StripeEvents, 2).await?;
+    let again = edge.webhook(EVENT, SECRET, 0).header("traceparent", TRACE);
+    again.send().await?.error_for_status()?;
+    let events = edge.records(Topic::StripeEvents, 3).await?;
     assert_eq!(decode::<StripeEvent>(&events[0]).body, EVENT.as_bytes());
     assert_eq!(decode::<StripeEvent>(&events[1]).body, large.as_bytes());
     assert_eq!(events[0].key(), Some(&b"acme/test"[..]));
     assert_eq!(header(&events[0], "event-type"), "invoice.paid");
     assert_eq!(header(&events[0], "workspace"), "acme");
     assert_eq!(header(&events[0], "mode"), "test");
+    assert_eq!(maybe_header(&events[0], "traceparent"), None);
+    assert_eq!(header(&events[2], "traceparent"), TRACE);
+    let repeats: Vec<_> = events.iter().map(|m| maybe_header(m, "duplicate")).collect();
+    assert_eq!(repeats, [None, None, Some("true".to_owned())]);
     edge.stop().await
 }
 
@@ -368,6 +387,10 @@ async fn while_kafka_is_away_calls_are_told_to_retry_and_redirects_redirect() ->
         Ok(())
     })
     .await?;
+    // What was refused is not remembered: the next one is no repeat.
+    edge.webhook(EVENT, SECRET, 0).send().await?.error_for_status()?;
+    let events = edge.records(Topic::StripeEvents, 1).await?;
+    assert_eq!(maybe_header(&events[0], "duplicate"), None);
     edge.stop().await?;
     servers.stop().await
 }
@@ -394,7 +417,7 @@ async fn while_kafka_is_away_what_is_answered_waits_in_the_spool() -> Result<()>
     // The first waits until Kafka is known to be away, the others do not.
     for request in [
         click(),
-        edge.call("/track/lead", &lead()),
+        edge.call("/track/lead", &lead()).header("traceparent", TRACE),
         edge.webhook(EVENT, SECRET, 0),
     ] {
         let (status, _, body) = told(request.send().await?).await?;
@@ -427,6 +450,7 @@ async fn while_kafka_is_away_what_is_answered_waits_in_the_spool() -> Result<()>
     let tracks = edge.records(Topic::Tracks, taken + 1).await?;
     assert_eq!(header(&tracks[0], "maybe-duplicate"), "true");
     assert_eq!(header(&tracks[0], "event-type"), "lead");
+    assert_eq!(header(&tracks[0], "traceparent"), TRACE);
     assert_eq!(
         header(&edge.records(Topic::StripeEvents, 1).await?[0], "maybe-duplicate"),
         "true"
