@@ -15,7 +15,7 @@ use tributary_testkit::{Kind, Options, Servers};
 use crate::role::{Role, beside};
 use crate::{Common, kafka, proc};
 
-/// Topics of a ground that only warms the servers up begin so.
+/// Topics of the second ground on the same servers begin so.
 const ASIDE: &str = "aside.";
 
 /// Servers, settings and a folder; all gone when it is dropped.
@@ -51,7 +51,7 @@ impl Ground {
         Self::on(servers, dir, "", partitions, settings, common.keep).await
     }
 
-    /// Another set of topics and folders on the same servers, for what is not measured.
+    /// Another set of topics and folders on the same servers, beside the first.
     pub async fn aside(&self) -> Result<Self> {
         let dir = self.dir.join("aside");
         let partitions = self.config.topics.facts_partitions;

@@ -88,7 +88,7 @@ impl Role {
 
     /// Waits until an address answers 200.
     pub async fn answers(&mut self, url: &str) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(180);
         loop {
             self.alive()?;
             match reqwest::get(url).await {

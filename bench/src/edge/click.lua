@@ -1,5 +1,5 @@
 -- wrk: POST /track/click with 300 bytes of JSON, from a pool of 10,000 requests that differ in link, user agent
--- and visitor's address. What it prints at the end is `name value`.
+-- and visitor's address.
 local LINKS = 10000
 local pool, at = {}, 0
 local systems = {
@@ -26,14 +26,4 @@ end
 function request()
   at = at % LINKS + 1
   return pool[at]
-end
-
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format("replies %d\n", summary.requests - errors.status))
-  io.write(string.format("refused %d\n", errors.status))
-  io.write(string.format("broken %d\n", errors.connect + errors.read + errors.write + errors.timeout))
-  io.write(string.format("seconds %.6f\n", summary.duration / 1e6))
-  io.write(string.format("p50 %.3f\n", latency:percentile(50) / 1000))
-  io.write(string.format("p99 %.3f\n", latency:percentile(99) / 1000))
 end

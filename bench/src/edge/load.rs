@@ -1,16 +1,20 @@
-//! wrk as a child process, and what it says.
+//! wrk as a child process, what it sends, and what it says.
 
-use std::path::PathBuf;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::ground::Ground;
 
-const SCRIPT: &str = include_str!("click.lua");
+const CLICKS: &str = include_str!("click.lua");
+const REPLAY: &str = include_str!("replay.lua");
+const REPORT: &str = include_str!("report.lua");
 
 /// A load with so many connections.
 pub struct Load {
     script: PathBuf,
+    requests: Option<PathBuf>,
     connections: u32,
 }
 
@@ -32,10 +36,31 @@ pub struct Outcome {
 }
 
 impl Load {
-    pub fn new(ground: &Ground, connections: u32) -> Result<Self> {
+    /// `POST /track/click`, made by wrk itself.
+    pub fn clicks(ground: &Ground, connections: u32) -> Result<Self> {
         let script = ground.path("click.lua");
-        std::fs::write(&script, SCRIPT)?;
-        Ok(Self { script, connections })
+        std::fs::write(&script, format!("{CLICKS}{REPORT}"))?;
+        Ok(Self {
+            script,
+            requests: None,
+            connections,
+        })
+    }
+
+    /// The requests of a file that [`write_requests`] wrote, over and over.
+    pub fn replay(ground: &Ground, requests: PathBuf, connections: u32) -> Result<Self> {
+        let script = ground.path("replay.lua");
+        std::fs::write(&script, format!("{REPLAY}{REPORT}"))?;
+        Ok(Self {
+            script,
+            requests: Some(requests),
+            connections,
+        })
+    }
+
+    /// How many connections.
+    pub fn connections(&self) -> u32 {
+        self.connections
     }
 
     /// Loads `url` for so many seconds, as fast as it answers.
@@ -47,6 +72,7 @@ impl Load {
             .arg("-s")
             .arg(&self.script)
             .arg(url)
+            .args(self.requests.iter())
             .kill_on_drop(true)
             .output()
             .await
@@ -59,6 +85,15 @@ impl Load {
         );
         parse(&text).with_context(|| format!("wrk printed {text}"))
     }
+}
+
+/// Writes whole requests, as they go over the wire, for [`Load::replay`].
+pub fn write_requests(file: &Path, requests: impl Iterator<Item = String>) -> Result<()> {
+    let mut out = BufWriter::new(std::fs::File::create(file)?);
+    for request in requests {
+        write!(out, "{:08}{request}", request.len())?;
+    }
+    Ok(out.flush()?)
 }
 
 fn parse(text: &str) -> Option<Outcome> {
