@@ -46,6 +46,8 @@ fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
+        // What waits to be read takes memory beside what was: by default 64 MiB.
+        .set("queued.max.messages.kbytes", "4096")
         // Required by the client; the group is never joined and nothing is committed.
         .set("group.id", "tributary-edge");
     kafka.with_properties(&mut client);

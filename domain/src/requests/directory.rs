@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tributary_avro::Config;
 
 use super::destination::without_port;
+use super::index::Index;
 use super::target::Target;
 use crate::rules::{ConversionType, KeyKind, Link, Partner, Program, ProgramFile, Workspace};
 
@@ -34,6 +35,14 @@ pub enum DirectoryError {
         /// What the parser said.
         #[source]
         source: serde_json::Error,
+    },
+    /// The link's texts together are longer than 64 KiB.
+    #[error("{workspace}/link/{id}: longer than 64 KiB")]
+    TooLong {
+        /// Workspace of the record.
+        workspace: String,
+        /// ID of the link.
+        id: String,
     },
 }
 
@@ -71,10 +80,6 @@ impl<V: Clone> Shared<V> {
             None
         }
     }
-
-    fn len(&self) -> usize {
-        self.0.iter().map(|bucket| bucket.len()).sum()
-    }
 }
 
 /// An API key.
@@ -85,7 +90,7 @@ pub(super) struct Key {
     pub kind: KeyKind,
 }
 
-struct Place {
+struct Home {
     settings: Workspace,
     first_domain: String,
     keys: Vec<[u8; 32]>,
@@ -109,16 +114,75 @@ pub(super) struct Resolved<'d> {
     pub settings: &'d Workspace,
 }
 
+/// Where a link lies: on a host, or, if it names none, on the first of its workspace.
+#[derive(PartialEq, Eq, Hash)]
+struct Place<'a> {
+    host: Cow<'a, str>,
+    workspace: &'a str,
+    key: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(target: &'a Target) -> Self {
+        match target.domain() {
+            "" => Self::without_host(target.workspace(), target.key()),
+            domain => Self::on(host_key(domain), target.key()),
+        }
+    }
+
+    fn on(host: Cow<'a, str>, key: &'a str) -> Self {
+        Self {
+            host,
+            workspace: "",
+            key,
+        }
+    }
+
+    fn without_host(workspace: &'a str, key: &'a str) -> Self {
+        Self {
+            host: "".into(),
+            workspace,
+            key,
+        }
+    }
+
+    fn hash(&self) -> u64 {
+        FxBuildHasher.hash_one(self)
+    }
+
+    fn find<'i>(&self, links: &'i Index) -> Option<&'i Arc<Target>> {
+        links.get(self.hash(), |target| Place::of(target) == *self)
+    }
+}
+
+fn id_hash(workspace: &str, id: &str) -> u64 {
+    FxBuildHasher.hash_one((workspace, id))
+}
+
 /// What the edge knows.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Directory {
-    workspaces: Arc<FxHashMap<String, Arc<Place>>>,
+    workspaces: Arc<FxHashMap<String, Arc<Home>>>,
     owners: Arc<FxHashMap<String, Vec<String>>>,
     keys: Arc<FxHashMap<[u8; 32], Key>>,
     programs: Arc<FxHashMap<String, Vec<Offer>>>,
     partners: Shared<Arc<Partner>>,
-    links: Shared<Arc<Target>>,
-    places_of_links: Shared<String>,
+    links: Index,
+    links_by_id: Index,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            workspaces: Arc::default(),
+            owners: Arc::default(),
+            keys: Arc::default(),
+            programs: Arc::default(),
+            partners: Shared::default(),
+            links: Index::new(|target| Place::of(target).hash()),
+            links_by_id: Index::new(|target| id_hash(target.workspace(), target.id())),
+        }
+    }
 }
 
 impl Directory {
@@ -145,7 +209,8 @@ impl Directory {
                     )
                 }
             };
-            directory.put_link(&workspace.id, &id, link, 0);
+            // One that is too long is not served, as on the edge.
+            directory.put_link(&workspace.id, &id, link, 0).ok();
         }
         directory
     }
@@ -160,7 +225,7 @@ impl Directory {
             "workspace" => self.put_workspace(&config.workspace, document(config)?),
             "program" => self.put_program(&config.workspace, &config.id, document(config)?),
             "partner" => self.put_partner(&config.workspace, &config.id, document(config)?),
-            "link" => self.put_link(&config.workspace, &config.id, &document(config)?, config.at),
+            "link" => self.put_link(&config.workspace, &config.id, &document(config)?, config.at)?,
             _ => {}
         }
         Ok(())
@@ -244,12 +309,12 @@ impl Directory {
         for owner in owners.into_iter().flatten() {
             if let Some(place) = self.workspaces.get(owner)
                 && place.first_domain == host
-                && let Some(target) = self.links.get(&default_slot(owner, key))
+                && let Some(target) = Place::without_host(owner, key).find(&self.links)
             {
                 return Some(self.resolve(target, place));
             }
         }
-        let target = self.links.get(&format!("{host}/{key}"))?;
+        let target = Place::on(host, key).find(&self.links)?;
         if owners.is_some_and(|owners| !owners.iter().any(|owner| owner == target.workspace())) {
             return None;
         }
@@ -258,14 +323,17 @@ impl Directory {
 
     /// A link of a workspace by its ID.
     pub(super) fn link_of(&self, workspace: &str, id: &str) -> Option<Resolved<'_>> {
-        let target = self.links.get(self.places_of_links.get(&pair(workspace, id))?)?;
-        if target.workspace() != workspace || target.id() != id {
+        let is_it = |target: &Target| target.workspace() == workspace && target.id() == id;
+        let target = self.links_by_id.get(id_hash(workspace, id), is_it)?;
+        // Another may have been declared there since.
+        let there = Place::of(target).find(&self.links)?;
+        if !Arc::ptr_eq(target, there) {
             return None;
         }
         Some(self.resolve(target, self.workspaces.get(workspace)?))
     }
 
-    fn resolve<'d>(&'d self, target: &'d Target, place: &'d Place) -> Resolved<'d> {
+    fn resolve<'d>(&'d self, target: &'d Target, place: &'d Home) -> Resolved<'d> {
         let settings = &place.settings;
         let partner = match target.partner() {
             "" => None,
@@ -320,7 +388,7 @@ impl Directory {
                 hashes.push(hash);
             }
         }
-        let place = Arc::new(Place {
+        let place = Arc::new(Home {
             first_domain: settings
                 .domains
                 .first()
@@ -369,31 +437,35 @@ impl Directory {
         self.partners.put(pair(workspace, id), Arc::new(partner));
     }
 
-    fn put_link(&mut self, workspace: &str, id: &str, link: &Link, at: i64) {
+    fn put_link(&mut self, workspace: &str, id: &str, link: &Link, at: i64) -> Result<(), DirectoryError> {
         self.remove_link(workspace, id);
-        let slot = match link.domain.as_str() {
-            "" => default_slot(workspace, &link.key),
-            domain => format!("{}/{}", host_key(domain), link.key),
-        };
-        if let Some(held) = self.links.get(&slot)
+        let target = Target::new(workspace, id, link, at).ok_or_else(|| DirectoryError::TooLong {
+            workspace: workspace.to_owned(),
+            id: id.to_owned(),
+        })?;
+        let target = Arc::new(target);
+        let place = Place::of(&target);
+        if let Some(held) = place.find(&self.links)
             && held.workspace() != workspace
             && held.at <= at
         {
-            return;
+            return Ok(());
         }
-        let target = Target::new(workspace, id, link, at);
-        self.places_of_links.put(pair(workspace, id), slot.clone());
-        self.links.put(slot, Arc::new(target));
+        self.links_by_id.put(Arc::clone(&target), |known| {
+            known.workspace() == workspace && known.id() == id
+        });
+        self.links
+            .put(Arc::clone(&target), |known| Place::of(known) == place);
+        Ok(())
     }
 
     fn remove_link(&mut self, workspace: &str, id: &str) {
-        if let Some(slot) = self.places_of_links.remove(&pair(workspace, id))
-            && self
-                .links
-                .get(&slot)
-                .is_some_and(|held| held.workspace() == workspace && held.id() == id)
-        {
-            self.links.remove(&slot);
+        let is_it = |target: &Target| target.workspace() == workspace && target.id() == id;
+        if let Some(target) = self.links_by_id.remove(id_hash(workspace, id), is_it) {
+            // Not another that was declared there since.
+            self.links.remove(Place::of(&target).hash(), |held| {
+                std::ptr::eq(held, Arc::as_ptr(&target))
+            });
         }
     }
 }
@@ -413,15 +485,6 @@ fn pair(workspace: &str, id: &str) -> String {
     key.push('\0');
     key.push_str(id);
     key
-}
-
-fn default_slot(workspace: &str, key: &str) -> String {
-    // A host holds no NUL: no domain can be mistaken for this.
-    let mut slot = String::with_capacity(workspace.len() + key.len() + 2);
-    for part in ["\0", workspace, "/", key] {
-        slot.push_str(part);
-    }
-    slot
 }
 
 fn host_key(host: &str) -> Cow<'_, str> {

@@ -18,6 +18,7 @@ mod destination;
 mod directory;
 mod error;
 mod fields;
+mod index;
 mod money;
 mod new_click;
 mod open;

@@ -6,12 +6,12 @@
 use super::destination::Utm;
 use crate::rules::{Link, instant};
 
-const TEXTS: usize = 12;
+const TEXTS: usize = 7;
 
 /// A link as declared.
 pub(super) struct Target {
     texts: Box<str>,
-    ends: [u32; TEXTS],
+    ends: [u16; TEXTS],
     /// When it was declared, UTC milliseconds.
     pub at: i64,
     pub tracked: bool,
@@ -51,8 +51,8 @@ impl Special {
 }
 
 impl Target {
-    pub(super) fn new(workspace: &str, id: &str, link: &Link, at: i64) -> Self {
-        let utm = Utm::of(&link.url);
+    /// None if its texts are longer than 64 KiB.
+    pub(super) fn new(workspace: &str, id: &str, link: &Link, at: i64) -> Option<Self> {
         let parts: [&str; TEXTS] = [
             workspace,
             id,
@@ -61,26 +61,21 @@ impl Target {
             &link.url,
             &link.partner,
             &link.program,
-            &utm.source,
-            &utm.medium,
-            &utm.campaign,
-            &utm.term,
-            &utm.content,
         ];
         let mut texts = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-        let ends = parts.map(|part| {
+        let mut ends = [0; TEXTS];
+        for (end, part) in ends.iter_mut().zip(parts) {
             texts.push_str(part);
-            // A config record has no more than a few megabytes.
-            u32::try_from(texts.len()).unwrap_or(u32::MAX)
-        });
-        Self {
+            *end = u16::try_from(texts.len()).ok()?;
+        }
+        Some(Self {
             texts: texts.into(),
             ends,
             at,
             tracked: link.tracked,
             client_reference_id: link.client_reference_id,
             special: Special::of(link),
-        }
+        })
     }
 
     fn text<const N: usize>(&self) -> &str {
@@ -90,7 +85,10 @@ impl Target {
             n => self.ends.get(n - 1),
         };
         match (start, self.ends.get(N)) {
-            (Some(start), Some(end)) => self.texts.get(*start as usize..*end as usize).unwrap_or_default(),
+            (Some(start), Some(end)) => self
+                .texts
+                .get(usize::from(*start)..usize::from(*end))
+                .unwrap_or_default(),
             _ => "",
         }
     }
@@ -148,15 +146,9 @@ impl Target {
         self.text::<6>()
     }
 
-    /// Of the URL.
+    /// Of the URL. Read anew for each click, which costs less than memory for a million links.
     pub(super) fn utm(&self) -> Utm<'_> {
-        Utm {
-            source: self.text::<7>().into(),
-            medium: self.text::<8>().into(),
-            campaign: self.text::<9>().into(),
-            term: self.text::<10>().into(),
-            content: self.text::<11>().into(),
-        }
+        Utm::of(self.url())
     }
 }
 
@@ -171,7 +163,7 @@ mod tests {
             "url": "https://a.example/?utm_source=s%20s&utm_medium=me&utm_campaign=c&utm_content=co",
         }))
         .unwrap();
-        let target = Target::new("w", "i", &link, 7);
+        let target = Target::new("w", "i", &link, 7).unwrap();
         assert_eq!((target.workspace(), target.id()), ("w", "i"));
         assert_eq!((target.domain(), target.key()), ("d.example", "ключ"));
         assert_eq!((target.partner(), target.program()), ("p", "m"));
@@ -182,13 +174,27 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_are_too_long_are_refused() {
+        let url = |length: usize| format!("https://a.example/{}", "x".repeat(length));
+        for (length, fits) in [(65_000, true), (66_000, false)] {
+            let link: Link =
+                serde_json::from_value(serde_json::json!({"key": "k", "url": url(length)})).unwrap();
+            let target = Target::new("w", "i", &link, 7);
+            assert_eq!(
+                target.map(|target| target.url() == link.url),
+                fits.then_some(true)
+            );
+        }
+    }
+
+    #[test]
     fn the_device_goes_before_the_country() {
         let link: Link = serde_json::from_value(serde_json::json!({
             "key": "k", "url": "https://a.example", "android": "https://a.example/android",
             "geo": {"DE": "https://a.example/de", "FR": "https://a.example/fr"},
         }))
         .unwrap();
-        let target = Target::new("w", "i", &link, 7);
+        let target = Target::new("w", "i", &link, 7).unwrap();
         for (os, country, url) in [
             ("Windows", "DE", "https://a.example/de"),
             ("iOS", "FR", "https://a.example/fr"),
