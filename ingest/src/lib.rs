@@ -145,7 +145,7 @@ impl Bound {
             let (journal, state) = (Arc::clone(&edge.journal), Arc::clone(&state));
             std::thread::Builder::new()
                 .name("spool-drain".to_owned())
-                .spawn(move || spool::drain(&journal, &spool, &drain, &state.stopped))
+                .spawn(move || spool::drain(&journal, &spool, &drain, &state))
         });
         let draining = draining.transpose()?;
         let watch = std::thread::Builder::new()

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -36,6 +37,8 @@ use crate::delivery::{Delivery, Slot};
 const GROUP_BYTES: usize = 1024 * 1024;
 /// Records that wait for the writer; more are refused.
 const QUEUE: usize = 65_536;
+/// So long after a failed write the disk counts as one that refuses; then traffic may come again, and tries.
+const REFUSES_FOR: Duration = Duration::from_secs(10);
 
 /// Why the spool does not take a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +63,8 @@ pub(crate) struct Spool {
     used: Arc<AtomicU64>,
     limit: u64,
     away: AtomicBool,
+    /// When the disk refused the last write.
+    refused: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Spool {
@@ -73,9 +78,10 @@ impl Spool {
         let used = Arc::new(AtomicU64::new(log.used()));
         let log = Arc::new(Mutex::new(log));
         let (queue, entries) = sync_channel(QUEUE);
+        let refused = Arc::default();
         let writer = std::thread::Builder::new().name("spool".to_owned()).spawn({
-            let (log, used) = (Arc::clone(&log), Arc::clone(&used));
-            move || write(&entries, &log, &used)
+            let (log, used, refused) = (Arc::clone(&log), Arc::clone(&used), Arc::clone(&refused));
+            move || write(&entries, &log, (&used, &refused))
         })?;
         let spool = Self {
             queue,
@@ -83,6 +89,7 @@ impl Spool {
             used,
             limit,
             away: AtomicBool::new(false),
+            refused,
         };
         Ok((Arc::new(spool), writer))
     }
@@ -141,6 +148,11 @@ impl Spool {
         self.used() >= self.limit / 5 * 4
     }
 
+    /// Whether records would have to go to a disk that took none of late.
+    pub(crate) fn refuses(&self) -> bool {
+        self.is_away() && lock(&self.refused).is_some_and(|at| at.elapsed() < REFUSES_FOR)
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
         lock(&self.log)
     }
@@ -153,13 +165,17 @@ impl Spool {
     }
 }
 
-fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A log that a panic left is as the disk is: lengths are set after the write.
-    log.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes what waits in groups, each with one fsync, until no more can come.
-fn write(entries: &Receiver<Entry>, log: &Mutex<Log>, used: &AtomicU64) {
+fn write(
+    entries: &Receiver<Entry>,
+    log: &Mutex<Log>,
+    (used, refused): (&AtomicU64, &Mutex<Option<Instant>>),
+) {
     let mut group = Vec::new();
     let mut slots = Vec::new();
     while let Ok(first) = entries.recv() {
@@ -178,6 +194,7 @@ fn write(entries: &Receiver<Entry>, log: &Mutex<Log>, used: &AtomicU64) {
         } else {
             lock(log).append(&group)
         };
+        *lock(refused) = written.is_err().then(Instant::now);
         let result = match written {
             Ok(()) => Ok(()),
             Err(error) => {

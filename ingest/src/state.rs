@@ -53,6 +53,7 @@ impl State {
         }
         match spool {
             Some(spool) if spool.is_nearly_full() => reasons.push("spool 80 % full"),
+            Some(spool) if spool.refuses() => reasons.push("the spool's disk refuses writes"),
             None if !self.kafka_reachable.load(Relaxed) => reasons.push("kafka unreachable"),
             _ => {}
         }

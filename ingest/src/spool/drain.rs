@@ -1,12 +1,11 @@
 //! The spool into Kafka: oldest first, segment by segment.
 //!
 //! Whether Kafka is there again is asked with the spool's first records; when they are acknowledged, new records go to
-//! Kafka directly and do not wait for the rest. What is drained may be in Kafka already: it failed without an answer, or
+//! Kafka directly and do not wait for the rest. Where a full disk left the spool empty, the feed's word is taken. What is drained may be in Kafka already: it failed without an answer, or
 //! this process was killed before it deleted the segment. So every record has the header `maybe-duplicate`, and a click
 //! names itself in `duplicate_of`, by which the sink knows to look for it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use super::{Spool, Spooled};
 use crate::config::IngestConfig;
 use crate::delivery::{AppendError, Delivery};
 use crate::journal::Journal;
+use crate::state::State;
 
 /// Between two looks at an empty spool.
 const IDLE: Duration = Duration::from_millis(100);
@@ -38,20 +38,26 @@ pub(crate) struct Drain {
     runtime: Handle,
 }
 
-/// Drains until `stopped`.
-pub(crate) fn run(journal: &Journal, spool: &Arc<Spool>, drain: &Drain, stopped: &AtomicBool) {
+/// Drains until the state is stopped.
+pub(crate) fn run(journal: &Journal, spool: &Arc<Spool>, drain: &Drain, state: &State) {
     // Where the first segment was left, to whose end more may be added.
     let mut place = (0, 0);
-    while !stopped.load(Relaxed) {
+    while !state.stopped.load(Relaxed) {
         let head = spool.log().head();
         let done = match head {
             Some((number, length)) => {
                 if place.0 != number {
                     place = (number, 0);
                 }
-                segment(journal, spool, drain, (&mut place, length), stopped)
+                segment(journal, spool, drain, (&mut place, length), state)
             }
-            None => Ok(false),
+            None => {
+                // A full disk took nothing that could be sent to ask.
+                if state.kafka_reachable.load(Relaxed) && spool.refuses() {
+                    spool.came_back();
+                }
+                Ok(false)
+            }
         };
         match done {
             Ok(true) => {}
@@ -70,7 +76,7 @@ fn segment(
     spool: &Spool,
     drain: &Drain,
     (place, length): (&mut (u64, u64), u64),
-    stopped: &AtomicBool,
+    state: &State,
 ) -> std::io::Result<bool> {
     let (number, from) = *place;
     let dir = spool.log().dir().to_owned();
@@ -78,7 +84,7 @@ fn segment(
     for batch in records.chunks(BATCH) {
         let mut left: Vec<Spooled<'_>> = batch.iter().map(|record| drain.marked(record)).collect();
         while !left.is_empty() {
-            if stopped.load(Relaxed) {
+            if state.stopped.load(Relaxed) {
                 return Ok(false);
             }
             let sent = left.len();

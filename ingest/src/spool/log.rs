@@ -116,6 +116,10 @@ impl Log {
             if let (Some(file), Some(last)) = (self.open.take(), self.segments.back()) {
                 file.set_len(last.length).ok();
             }
+            // One without a record says nothing. A full disk would get one more with each attempt.
+            if let Some(empty) = self.segments.pop_back_if(|last| last.length == 0) {
+                std::fs::remove_file(path(&self.dir, empty.number)).ok();
+            }
         }
         added
     }
