@@ -1,5 +1,6 @@
 //! Helpers that several end-to-end tests share.
 
+pub mod callers;
 pub mod counting;
 pub mod ledger;
 pub mod pipeline;

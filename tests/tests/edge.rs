@@ -466,6 +466,117 @@ async fn while_kafka_is_away_what_is_answered_waits_in_the_spool() -> Result<()>
     servers.stop().await
 }
 
+/// A file system of a few pages; gone when it is dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// None where mounting is not allowed.
+    fn mount() -> Result<Option<Self>> {
+        let disk = Self(tempfile::tempdir()?);
+        let mounted = disk.run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"])?;
+        Ok(mounted.then_some(disk))
+    }
+
+    fn grow(&self) -> Result<()> {
+        ensure!(self.run("mount", &["-o", "remount,size=4m"])?);
+        Ok(())
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<bool> {
+        let mut command = std::process::Command::new(program);
+        let output = command.args(arguments).arg(self.0.path()).output()?;
+        Ok(output.status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        self.run("umount", &["-l"]).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_calls_and_keeps_what_was_answered() -> Result<()> {
+    let Some(disk) = SmallDisk::mount()? else {
+        eprintln!("skipped: only root may mount a small disk");
+        return Ok(());
+    };
+    let data = tempfile::tempdir()?;
+    let mut options = Options::new(data.path());
+    options.only = BTreeSet::from([Kind::Kafka]);
+    let servers = Servers::start(options).await?;
+    let edge = Edge::start(&servers.kafka_bootstrap()?, |config| {
+        config.acknowledgement_timeout = Duration::from_secs(2);
+        config.redirect_timeout = Duration::from_millis(300);
+        config.spool_dir = Some(disk.0.path().to_owned());
+    })
+    .await?;
+    let mut answered = Vec::new();
+    let mut tell = async |number: usize| {
+        let (who, large) = (format!("u_{number}"), "x".repeat(1000));
+        let lead = json!({"clickId": "", "eventName": "Sign up", "customerExternalId": who, "metadata": {"note": large}});
+        let (status, retry, body) = told(edge.call("/track/lead", &lead).send().await?).await?;
+        match status {
+            200 => answered.push(who),
+            503 => assert_eq!(retry.as_deref(), Some("1"), "{body}"),
+            _ => anyhow::bail!("{status} {body}"),
+        }
+        anyhow::Ok(status == 200)
+    };
+
+    servers.kafka()?.sigstop()?;
+    let mut number = 0;
+    while tell(number).await? {
+        number += 1;
+    }
+    assert!((10..70).contains(&number), "{number}");
+    for _ in 0..50 {
+        number += 1;
+        tell(number).await?;
+    }
+    let files = std::fs::read_dir(disk.0.path())?.count();
+    assert!(files <= 4, "each attempt left a file: {files}");
+    assert_eq!(edge.get("/ada").send().await?.status(), 302);
+    let state = edge.readiness_becomes(503).await?;
+    assert_eq!(state["reasons"], json!(["the spool's disk refuses writes"]));
+    disk.grow()?;
+    assert!(tell(number + 1).await?, "there is room again");
+    edge.readiness_becomes(200).await?;
+
+    servers.kafka()?.sigcont()?;
+    eventually("the spool is empty", Duration::from_secs(30), || async {
+        let state = edge.readiness_becomes(200).await?;
+        ensure!(state["spooled_bytes"] == 0, "{state}");
+        Ok(())
+    })
+    .await?;
+    let records = edge.records(Topic::Tracks, answered.len()).await?;
+    let stored: Vec<String> = records
+        .iter()
+        .map(|record| decode::<Track>(record).customer_external_id)
+        .collect();
+    // The first was on its way when Kafka hung: it is there before what the spool holds, and again.
+    let first = answered.remove(0);
+    let (of_first, others): (Vec<_>, Vec<_>) = stored.into_iter().partition(|who| *who == first);
+    assert!((1..=2).contains(&of_first.len()), "{of_first:?}");
+    assert_eq!(others, answered);
+
+    // Full again, and nothing in the spool by which Kafka would be found to be back.
+    std::fs::write(disk.0.path().join("others"), vec![0; 8 << 20]).unwrap_err();
+    servers.kafka()?.sigstop()?;
+    let lead = || edge.call("/track/lead", &lead()).send();
+    assert_eq!(lead().await?.status(), 503);
+    servers.kafka()?.sigcont()?;
+    eventually("a lead is accepted again", Duration::from_secs(30), || async {
+        let status = lead().await?.status();
+        ensure!(status == 200, "{status}");
+        Ok(())
+    })
+    .await?;
+    edge.stop().await?;
+    servers.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_places_in_flight_calls_are_refused_and_redirects_go_on() -> Result<()> {
     let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
