@@ -48,6 +48,8 @@ fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow
         .set("auto.offset.reset", "error")
         // What waits to be read takes memory beside what was: by default 64 MiB.
         .set("queued.max.messages.kbytes", "4096")
+        // By default a full queue stops reading for a second.
+        .set("fetch.queue.backoff.ms", "10")
         // Required by the client; the group is never joined and nothing is committed.
         .set("group.id", "tributary-edge");
     kafka.with_properties(&mut client);

@@ -9,7 +9,8 @@ use hashbrown::HashTable;
 
 use super::target::Target;
 
-const BUCKETS: usize = 256;
+/// Small tables: one that grows leaves memory behind, which others can use if it is in small pieces.
+const BUCKETS: usize = 4_096;
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]
