@@ -12,6 +12,7 @@ import io
 import json
 import signal
 import sqlite3
+import sys
 import urllib.request
 from datetime import datetime, timezone
 
@@ -51,7 +52,7 @@ def handle(database, record, event):
         shape, about = "thin", (event.get("related_object") or {}).get("id")
     else:
         # A snapshot. It shows the object as it was at `created`; a later event may already have been handled.
-        shape, about = "snapshot", event["data"]["object"].get("id")
+        shape, about = "snapshot", ((event.get("data") or {}).get("object") or {}).get("id")
     return {
         "shape": shape,
         "type": record["type"],
@@ -116,7 +117,11 @@ def main():
                 raise KafkaException(message.error())
             process(database, message, schemas)
             # For many events a second: once in a while, and before the end.
-            consumer.commit(message, asynchronous=False)
+            try:
+                consumer.commit(message, asynchronous=False)
+            except KafkaException as error:
+                # The next commit says the same, and the table knows what was handled.
+                print(f"commit: {error}", file=sys.stderr)
     finally:
         consumer.close()
         database.close()

@@ -6,12 +6,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
+use tokio::sync::Semaphore;
 use tributary_domain::requests::{ApiError, Code};
 
 const DISCARDED: usize = 4 * 1024 * 1024;
 
-/// The body, or why there is none.
-pub(crate) async fn read(body: &mut Incoming, limit: usize, wait: Duration) -> Result<Bytes, ApiError> {
+/// What bodies may take together that are still on their way, KiB. Most come with their head and are not counted.
+pub(crate) const SLOW_KIB: usize = 256 * 1024;
+
+/// The body, or why there is none. What is still to come takes its size of `room`.
+pub(crate) async fn read(
+    body: &mut Incoming,
+    limit: usize,
+    wait: Duration,
+    room: &Semaphore,
+) -> Result<Bytes, ApiError> {
+    let most = body
+        .size_hint()
+        .upper()
+        .map_or(limit, |size| size.min(limit as u64) as usize);
     let too_large = body.size_hint().lower() > limit as u64;
     if too_large {
         refuse(body, wait).await;
@@ -21,9 +34,15 @@ pub(crate) async fn read(body: &mut Incoming, limit: usize, wait: Duration) -> R
     let reading = &mut pin!(collect(body, limit));
     match futures::poll!(&mut *reading) {
         Poll::Ready(result) => result,
-        Poll::Pending => tokio::time::timeout(wait, reading)
-            .await
-            .unwrap_or_else(|_| Err(ApiError::new(Code::BadRequest, "the body did not come in time"))),
+        Poll::Pending => {
+            let kib = u32::try_from(most / 1024 + 1).unwrap_or(u32::MAX);
+            let _taken = room
+                .try_acquire_many(kib)
+                .map_err(|_| ApiError::unavailable("too many bodies are on their way"))?;
+            tokio::time::timeout(wait, reading)
+                .await
+                .unwrap_or_else(|_| Err(ApiError::new(Code::BadRequest, "the body did not come in time")))
+        }
     }
 }
 

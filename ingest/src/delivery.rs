@@ -24,9 +24,6 @@ pub(crate) enum AppendError {
     /// Kafka is away, and the spool did not take it.
     #[error("kafka is away: {0}")]
     Spool(#[from] SpoolError),
-    /// Too many wait already.
-    #[error("too many requests are in flight")]
-    InFlight,
     /// Nobody waits any longer; the record may still be taken.
     #[error("no acknowledgement in time")]
     Timeout,
@@ -41,7 +38,6 @@ impl AppendError {
             AppendError::Kafka(_) => "kafka",
             AppendError::Spool(SpoolError::Full) => "spool_full",
             AppendError::Spool(SpoolError::Disk) => "spool_disk",
-            AppendError::InFlight => "in_flight",
             AppendError::Timeout => "timeout",
         }
     }

@@ -26,6 +26,9 @@ pub type EntryReader = Box<dyn FnMut(&[u8]) -> anyhow::Result<Conversion> + Send
 
 /// How far before the first call reading begins: clocks of hosts differ, and a retry finds the entry of before.
 const LOOK_BACK: Duration = Duration::from_secs(10);
+/// Who waits for one lead; more are answered at once.
+const MOST_OF_ONE_LEAD: usize = 64;
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -63,8 +66,8 @@ impl Entries {
         })
     }
 
-    /// Expects the entry of a lead that is about to be sent. The thread that looks for it ends with the state.
-    pub(crate) fn expect(self: &Arc<Self>, track: &Track, state: &Arc<State>) -> Expected {
+    /// Expects the entry of a lead that is about to be sent; None if too many do. The thread that looks for it ends with the state.
+    pub(crate) fn expect(self: &Arc<Self>, track: &Track, state: &Arc<State>) -> Option<Expected> {
         let key = [
             track.workspace.clone(),
             track.mode.clone(),
@@ -72,7 +75,13 @@ impl Entries {
             event_key(&track.event_name),
         ];
         let (tell, told) = oneshot::channel();
-        lock(&self.waiting).entry(key.clone()).or_default().push(tell);
+        let mut waiting = lock(&self.waiting);
+        let of_key = waiting.entry(key.clone()).or_default();
+        if of_key.len() >= MOST_OF_ONE_LEAD {
+            return None;
+        }
+        of_key.push(tell);
+        drop(waiting);
         if let Some(Idle { kafka, read }) = lock(&self.idle).take() {
             let (entries, state) = (Arc::clone(self), Arc::clone(state));
             let thread = std::thread::Builder::new().name("ledger-leads".to_owned());
@@ -81,18 +90,18 @@ impl Entries {
                 tracing::error!(%error, "no thread that looks for leads: mode=wait waits in vain");
             }
         }
-        Expected {
+        Some(Expected {
             entries: Arc::clone(self),
             key,
             told,
-        }
+        })
     }
 
     fn run(&self, kafka: &KafkaConfig, mut read: EntryReader, mut from: SystemTime, state: &State) {
         while !state.stopped.load(Relaxed) {
             if let Err(error) = self.follow(kafka, &mut read, from, state) {
                 tracing::warn!("topic conversions: {error:#}; trying again");
-                std::thread::sleep(POLL);
+                std::thread::sleep(AGAIN_AFTER);
                 from = SystemTime::now() - LOOK_BACK;
             }
         }

@@ -78,6 +78,10 @@ fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow
                 unread.remove(&partition);
                 true
             }
+            // Nothing more would come: from the beginning again.
+            Some(Err(error)) if is_off_the_log(&error) => {
+                return Err(error).context("the topic was cut or made anew");
+            }
             // Transport errors heal by themselves: librdkafka reconnects, and the probe tells readiness.
             Some(Err(error)) => {
                 tracing::warn!(%error, "config topic");
@@ -97,6 +101,14 @@ fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow
         }
     }
     Ok(())
+}
+
+/// Whether a position is not in the log, for good.
+fn is_off_the_log(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| matches!(code, AutoOffsetReset | OffsetOutOfRange))
 }
 
 pub(crate) fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {

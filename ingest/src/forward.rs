@@ -120,7 +120,8 @@ impl Forward {
         edge.check_key(request)?;
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| ApiError::unavailable("too many requests are waiting"))?;
-        let body = body::read(request.body_mut(), BODY_LIMIT, edge.config.body_timeout).await?;
+        let room = &edge.large_bodies;
+        let body = body::read(request.body_mut(), BODY_LIMIT, edge.config.body_timeout, room).await?;
         let onward = self.onward(request, body, peer)?;
         let answer = tokio::time::timeout(ANSWER, self.client.request(onward)).await;
         let (mut head, body) = match answer {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use tokio::sync::Notify;
 use tributary_avro::{Click, Encoder, StripeEvent, Topic, Track};
 use tributary_domain::requests::Record;
 use tributary_domain::tenant::Tenant;
@@ -35,6 +36,7 @@ pub struct Encoders {
 /// What the producer tells: logs, and how each record ended.
 struct Reports {
     spool: Option<Arc<Spool>>,
+    fatal: Arc<Notify>,
 }
 
 impl ProducerContext for Reports {
@@ -84,7 +86,12 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, "kafka: {reason}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            tracing::error!(%error, "kafka: {reason}");
+            self.fatal.notify_one();
+        } else {
+            tracing::warn!(%error, "kafka: {reason}");
+        }
     }
 }
 
@@ -111,6 +118,7 @@ struct Outgoing<'a> {
 pub(crate) struct Journal {
     producer: ThreadedProducer<Reports>,
     spool: Option<Arc<Spool>>,
+    fatal: Arc<Notify>,
     click: Encoder<Click>,
     clicks: String,
     track: Encoder<Track>,
@@ -144,11 +152,16 @@ impl Journal {
             )
             .set("queue.buffering.max.kbytes", "262144");
         kafka.with_properties(&mut client);
-        let reports = Reports { spool: spool.clone() };
+        let fatal = Arc::<Notify>::default();
+        let reports = Reports {
+            spool: spool.clone(),
+            fatal: Arc::clone(&fatal),
+        };
         let producer = client.create_with_context(reports).context("kafka producer")?;
         Ok(Self {
             producer,
             spool,
+            fatal,
             click: encoders.click,
             clicks: kafka.topic(Topic::Clicks),
             track: encoders.track,
@@ -214,6 +227,12 @@ impl Journal {
         );
         sent.map(|()| Delivery(slot))
             .map_err(|(error, _)| AppendError::Kafka(error))
+    }
+
+    /// Completes when the producer will never send again, say because a broker lost what it had acknowledged: only a new
+    /// process can go on.
+    pub(crate) async fn failed(&self) {
+        self.fatal.notified().await;
     }
 
     /// Waits until nothing is on its way, at most `wait`. Blocks.

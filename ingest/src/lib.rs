@@ -6,8 +6,8 @@
 //!   topic config ──► feed ─────┘
 //! ```
 //!
-//! It keeps no state of its own but the first clicks of the hour and the latest events' IDs, and knows no business rule: those are in
-//! `tributary-domain`. While Kafka is away, records wait in a spool on disk.
+//! It keeps no state of its own but the first clicks of the hour and the latest events' IDs, and knows no business rule:
+//! those are in `tributary-domain`. While Kafka is away, records wait in a spool on disk.
 //! Invariant: answered 2xx or 3xx means acknowledged by all in-sync replicas or synced to the spool, redirects counted
 //! in `edge_unacknowledged_clicks_total` excepted.
 #![cfg_attr(
@@ -46,7 +46,8 @@ mod trace;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -61,6 +62,9 @@ pub use places::PlaceFiles;
 pub use service::Render;
 
 use service::Edge;
+
+/// The producer looks about once a second which records have waited for too long.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Readers of what the edge follows.
 pub struct Readers {
@@ -157,10 +161,15 @@ impl Bound {
         tracing::info!(%address, "the edge listens");
 
         let (stopping, stopped) = oneshot::channel();
+        let failed = Arc::new(AtomicBool::new(false));
         let signal = {
-            let state = Arc::clone(&state);
+            let (state, journal, failed) =
+                (Arc::clone(&state), Arc::clone(&edge.journal), Arc::clone(&failed));
             async move {
-                shutdown.await;
+                tokio::select! {
+                    () = shutdown => {}
+                    () = journal.failed() => failed.store(true, Relaxed),
+                }
                 state.stopped.store(true, Relaxed);
                 stopping.send(()).ok();
             }
@@ -181,7 +190,10 @@ impl Bound {
         }
         state.stopped.store(true, Relaxed);
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = edge.journal.flush(edge.config.acknowledgement_timeout) {
+            if let Err(error) = edge
+                .journal
+                .flush(edge.config.acknowledgement_timeout + GIVES_UP_WITHIN)
+            {
                 tracing::warn!(%error, "flush");
             }
             feed.join().ok();
@@ -193,6 +205,10 @@ impl Bound {
         if let Some(spool) = spool {
             spool.flush().await;
         }
+        anyhow::ensure!(
+            !failed.load(Relaxed),
+            "the Kafka producer failed for good; what was answered waits in the spool for the next start"
+        );
         Ok(())
     }
 }

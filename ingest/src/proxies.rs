@@ -1,6 +1,6 @@
 //! Whose word about the visitor's address is believed: that of the networks in the settings, and of nobody else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
 use ipnet::IpNet;
@@ -29,14 +29,20 @@ impl Proxies {
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.rsplit(','));
         for text in named {
-            match text.trim().parse() {
-                Ok(ip) if self.trusts(ip) => {}
-                Ok(ip) => return (ip, true),
-                Err(_) => break,
+            match address(text.trim()) {
+                Some(ip) if self.trusts(ip) => {}
+                Some(ip) => return (ip, true),
+                None => break,
             }
         }
         (peer, false)
     }
+}
+
+/// Some proxies name the port, too.
+fn address(text: &str) -> Option<IpAddr> {
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    text.parse().ok().or_else(with_port)
 }
 
 #[cfg(test)]
@@ -58,6 +64,12 @@ mod tests {
             ("2001:db8::1", &["2001:4860::8"], ("2001:4860::8", true)),
             ("10.0.0.1", &["6.6.6.6, 1.1.1.1"], ("1.1.1.1", true)),
             ("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.9.9.9"], ("1.1.1.1", true)),
+            ("10.0.0.1", &["6.6.6.6, 1.1.1.1:51234"], ("1.1.1.1", true)),
+            (
+                "10.0.0.1",
+                &["[2001:4860::8]:443, 10.9.9.9:80"],
+                ("2001:4860::8", true),
+            ),
             // A proxy that adds a line of its own.
             ("10.0.0.1", &["6.6.6.6", "1.1.1.1"], ("1.1.1.1", true)),
             ("10.0.0.1", &["6.6.6.6, unknown"], ("10.0.0.1", false)),

@@ -3,7 +3,8 @@
 //! Invariant: no secret is logged, and a secret file that was removed is no secret a second later.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,7 +31,7 @@ impl Secrets {
         }
     }
 
-    /// The secrets in force for a workspace that exists.
+    /// The secrets in force for a workspace that exists. Where the files cannot be read, those of before.
     pub(crate) fn of(&self, workspace: &str) -> Vec<Vec<u8>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = cache.get_mut(workspace) {
@@ -38,53 +39,60 @@ impl Secrets {
                 return cached.secrets.clone();
             }
             cached.checked = Instant::now();
-            if cached.files == self.files(workspace) {
-                return cached.secrets.clone();
+        }
+        let known = cache.get(workspace);
+        let found = self.files(workspace).and_then(|files| {
+            if let Some(cached) = known.filter(|cached| cached.files == files) {
+                return Ok((files, cached.secrets.clone()));
+            }
+            let secrets: io::Result<Vec<_>> = files.iter().map(|(path, _)| std::fs::read(path)).collect();
+            let mut secrets: Vec<_> = secrets?
+                .iter()
+                .filter_map(|text| non_empty(text.trim_ascii()))
+                .collect();
+            secrets.extend(from_environment(workspace));
+            Ok((files, secrets))
+        });
+        match found {
+            Ok((files, secrets)) => {
+                let cached = Cached {
+                    checked: Instant::now(),
+                    files,
+                    secrets: secrets.clone(),
+                };
+                cache.insert(workspace.to_owned(), cached);
+                secrets
+            }
+            // Not kept: it is read again with the next webhook.
+            Err(error) => {
+                tracing::warn!(workspace, %error, "secrets cannot be read");
+                let before = known.map(|cached| cached.secrets.clone());
+                before.unwrap_or_else(|| from_environment(workspace).into_iter().collect())
             }
         }
-        let files = self.files(workspace);
-        let mut secrets: Vec<Vec<u8>> = files.iter().filter_map(|(path, _)| read(path)).collect();
-        secrets.extend(from_environment(workspace));
-        let cached = Cached {
-            checked: Instant::now(),
-            files,
-            secrets: secrets.clone(),
-        };
-        cache.insert(workspace.to_owned(), cached);
-        secrets
     }
 
-    fn files(&self, workspace: &str) -> Vec<(PathBuf, Option<SystemTime>)> {
+    fn files(&self, workspace: &str) -> io::Result<Vec<(PathBuf, Option<SystemTime>)>> {
         // The name comes from a URL: it must not lead out of the directory.
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         let Some(dir) = self.dir.as_ref().filter(|_| workspace.bytes().all(plain)) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let Ok(entries) = std::fs::read_dir(dir.join(workspace)) else {
-            return Vec::new();
+        let entries = match std::fs::read_dir(dir.join(workspace)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
         };
-        let mut files: Vec<_> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
             // Mounted secrets have hidden directories beside them.
-            .filter(|path| path.is_file())
-            .map(|path| {
-                let changed = path.metadata().and_then(|m| m.modified()).ok();
-                (path, changed)
-            })
-            .collect();
-        files.sort();
-        files
-    }
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
-        Ok(bytes) => non_empty(bytes.trim_ascii()),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "a secret cannot be read");
-            None
+            let metadata = path.metadata()?;
+            if metadata.is_file() {
+                files.push((path, metadata.modified().ok()));
+            }
         }
+        files.sort();
+        Ok(files)
     }
 }
 
@@ -122,6 +130,23 @@ mod tests {
         std::fs::remove_file(acme.join("old")).unwrap();
         expire(&secrets, "acme");
         assert_eq!(secrets.of("acme"), [b"whsec_new".to_vec()]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_leaves_the_secrets_of_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let acme = dir.path().join("acme");
+        std::fs::create_dir(&acme).unwrap();
+        std::fs::write(acme.join("one"), "whsec_one").unwrap();
+        let secrets = Secrets::new(Some(dir.path().to_owned()));
+        assert_eq!(secrets.of("acme"), [b"whsec_one".to_vec()]);
+        // A link that leads nowhere: there, and not to be read.
+        std::os::unix::fs::symlink("nowhere", acme.join("two")).unwrap();
+        expire(&secrets, "acme");
+        assert_eq!(secrets.of("acme"), [b"whsec_one".to_vec()]);
+        std::fs::write(acme.join("nowhere"), "whsec_two").unwrap();
+        expire(&secrets, "acme");
+        assert!(secrets.of("acme").contains(&b"whsec_two".to_vec()));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tributary_domain::requests::{
     self, Accepted, ApiError, Call, Caller, Place, Record, Route, Signature, Visit,
 };
@@ -32,7 +33,7 @@ use crate::proxies::Proxies;
 use crate::repeats::{Delivered, EventKey, Repeats};
 use crate::secrets::Secrets;
 use crate::spool::Spool;
-use crate::state::State;
+use crate::state::{InFlight, State};
 use crate::telemetry::{Asked, RouteMetrics, Telemetry};
 use crate::{cors, scripts, trace};
 
@@ -42,6 +43,8 @@ pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 /// An answer whose body is all there, or one of the dashboard's on its way through.
 pub(crate) type Answer = Response<Either<Full<Bytes>, Passing>>;
 
+/// What a call's body may have, bytes; webhooks and lists may have more.
+const SMALL_BODY: usize = 65_536;
 /// How long a caller with `mode=wait` waits for the lead's entry, from its request on.
 const ENTRY_WITHIN: Duration = Duration::from_secs(3);
 
@@ -49,8 +52,10 @@ const ENTRY_WITHIN: Duration = Duration::from_secs(3);
 type Sent = Result<Delivery, AppendError>;
 
 /// What is to be waited for, and what to be remembered then.
-struct Pending {
+struct Pending<'e> {
     sent: Sent,
+    /// Among the requests in flight, until it is settled.
+    _place: Option<InFlight<'e>>,
     visit: Option<Visit>,
     event: Option<EventKey>,
     entry: Option<Expected>,
@@ -73,6 +78,8 @@ pub(crate) struct Edge {
     buckets: Buckets,
     repeats: Repeats,
     delivered: Delivered,
+    small_bodies: Semaphore,
+    pub large_bodies: Semaphore,
 }
 
 /// One connection. Requests share its own counter of references, not that of the edge, which the cores
@@ -125,23 +132,19 @@ impl Connection {
         let route = Route::of(request.method().as_str(), request.uri().path());
         let metrics = edge.telemetry.route(route.as_ref().ok().copied());
         let asked = edge.asked(metrics, &request);
-        let result = match route.map(|route| (route.body_limit(), matches!(route, Route::Redirect(_)))) {
+        let expects = route.map(|route| {
+            let redirects = matches!(route, Route::Redirect(_));
+            (edge.body_limit(route, request.headers()), redirects)
+        });
+        let result = match expects {
             Ok((limit, redirects)) => {
-                let place = edge.state.enter(edge.config.max_in_flight);
-                let placed = place.is_some() || redirects;
-                let sent = if placed {
-                    edge.send(&mut request, self.peer, limit, place.is_some()).await
-                } else {
-                    edge.telemetry.append_failed("in_flight");
-                    Err(ApiError::unavailable("too many requests are waiting"))
-                };
+                let sent = edge.send(&mut request, self.peer, limit, redirects).await;
                 // Request and record end before the wait begins: what waits is small.
                 drop(request);
                 match sent {
                     Ok((answer, None)) => Ok(answer),
                     Ok((answer, Some(pending))) => match edge.settle(pending, redirects).await {
                         Ok(entry) => {
-                            drop(place);
                             edge.recorded(entry, started).await;
                             Ok(answer)
                         }
@@ -193,6 +196,8 @@ impl Edge {
             buckets: Buckets::new(),
             repeats: Repeats::new(config.remembered_clicks),
             delivered: Delivered::new(config.remembered_events),
+            small_bodies: Semaphore::new(body::SLOW_KIB),
+            large_bodies: Semaphore::new(body::SLOW_KIB),
             config,
         })
     }
@@ -242,25 +247,58 @@ impl Edge {
         }))
     }
 
+    // A webhook without a signature, or of a workspace that does not exist, is refused without its body: nobody vouches
+    // for a megabyte.
+    fn body_limit(&self, route: Route<'_>, headers: &HeaderMap) -> usize {
+        match route {
+            Route::StripeWebhook(workspace)
+                if !headers.contains_key("stripe-signature")
+                    || !self.state.directory().has_workspace(workspace) =>
+            {
+                0
+            }
+            route => route.body_limit(),
+        }
+    }
+
     async fn send(
         &self,
         request: &mut Request<Incoming>,
         peer: SocketAddr,
         limit: usize,
-        placed: bool,
-    ) -> Result<(Answer, Option<Pending>), ApiError> {
+        redirects: bool,
+    ) -> Result<(Answer, Option<Pending<'_>>), ApiError> {
         if !self.state.loaded.load(Relaxed) {
             return Err(ApiError::unavailable("starting: the configuration is not loaded"));
         }
         let body = match limit {
             0 => Bytes::new(),
-            limit => body::read(request.body_mut(), limit, self.config.body_timeout).await?,
+            limit => {
+                // Large bodies do not take the room of calls.
+                let room = if limit > SMALL_BODY {
+                    &self.large_bodies
+                } else {
+                    &self.small_bodies
+                };
+                body::read(request.body_mut(), limit, self.config.body_timeout, room).await?
+            }
         };
-        self.handle(request, &body, peer, placed)
+        // Not before: who sends a body slowly holds up nobody.
+        let place = self.state.enter(self.config.max_in_flight);
+        // Redirects go on in any case, and their clicks have the producer's own bound, and the spool.
+        if place.is_none() && !redirects {
+            self.telemetry.append_failed("in_flight");
+            return Err(ApiError::unavailable("too many requests are waiting"));
+        }
+        let (answer, mut pending) = self.handle(request, &body, peer)?;
+        if let Some(pending) = &mut pending {
+            pending._place = place;
+        }
+        Ok((answer, pending))
     }
 
     /// Gives back the entry that is still to be waited for.
-    async fn settle(&self, pending: Pending, redirects: bool) -> Result<Option<Expected>, ApiError> {
+    async fn settle(&self, pending: Pending<'_>, redirects: bool) -> Result<Option<Expected>, ApiError> {
         let Err(error) = self.acknowledged(pending.sent, redirects).await else {
             if let Some(visit) = pending.visit {
                 self.repeats.keep(visit);
@@ -308,8 +346,7 @@ impl Edge {
         sent: &Request<Incoming>,
         body: &[u8],
         peer: SocketAddr,
-        placed: bool,
-    ) -> Result<(Answer, Option<Pending>), ApiError> {
+    ) -> Result<(Answer, Option<Pending<'_>>), ApiError> {
         let header = |name: &str| sent.headers().get(name).and_then(|value| value.to_str().ok());
         let secrets = |workspace: &str| self.secrets.of(workspace);
         let (ip, visits) = self.proxies.visitor(peer.ip(), sent.headers());
@@ -327,7 +364,8 @@ impl Edge {
             host: header("host").or(sent.uri().host()).unwrap_or_default(),
             header: &header,
             body,
-            remote_ip: Some(ip),
+            // A proxy that names nobody is no visitor: else all of them would be one.
+            remote_ip: visits.then_some(ip),
             place: &place,
         };
         let (at, random) = self.clock.now();
@@ -351,9 +389,7 @@ impl Edge {
             }
             // Before it is sent: the entry may come faster than who waits for it.
             let entry = match &record {
-                Record::Track(track) if track.lead_mode == "wait" => {
-                    Some(self.entries.expect(track, &self.state))
-                }
+                Record::Track(track) if track.lead_mode == "wait" => self.entries.expect(track, &self.state),
                 _ => None,
             };
             let event = match &record {
@@ -367,13 +403,9 @@ impl Edge {
             if marks.is_repeat {
                 self.telemetry.repeated_events.increment(1);
             }
-            let sent = if placed {
-                self.journal.send(&record, marks)
-            } else {
-                Err(AppendError::InFlight)
-            };
             Pending {
-                sent,
+                sent: self.journal.send(&record, marks),
+                _place: None,
                 visit,
                 event,
                 entry,

@@ -158,8 +158,8 @@ impl Spool {
     }
 
     /// Deletes a segment if Kafka has all of it up to `offset`, and nothing was added since.
-    fn drained(&self, number: u64, offset: u64) -> std::io::Result<bool> {
-        let freed = self.log().remove(number, offset)?;
+    fn drained(&self, number: u64, offset: u64, is_damaged: bool) -> std::io::Result<bool> {
+        let freed = self.log().remove(number, offset, is_damaged)?;
         self.used.fetch_sub(freed.unwrap_or_default(), Relaxed);
         Ok(freed.is_some())
     }
@@ -245,10 +245,10 @@ mod tests {
         let (spool, _) = Spool::open(dir.path(), 1 << 20).unwrap();
         assert_eq!(spool.used(), used);
         let (number, length) = spool.log().head().unwrap();
-        let records = log::read(dir.path(), number, 0, length).unwrap();
+        let (records, _) = log::read(dir.path(), number, 0, length).unwrap();
         let values: Vec<u8> = records.iter().map(|r| r.value[0]).collect();
         assert_eq!(values, Vec::from_iter(0..100));
-        assert!(spool.drained(number, length).unwrap());
+        assert!(spool.drained(number, length, false).unwrap());
         assert_eq!(spool.used(), 0);
         put(&spool, b"more").unwrap();
         assert!(spool.log().head().unwrap().0 > number);

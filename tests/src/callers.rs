@@ -229,7 +229,13 @@ impl Caller {
             return Ok(None);
         };
         let answer: Value = answer.json().await?;
-        Ok(Some(answer["clickId"].as_str().context("clickId")?.to_owned()))
+        Ok(Some(
+            answer
+                .get("clickId")
+                .and_then(Value::as_str)
+                .context("clickId")?
+                .to_owned(),
+        ))
     }
 
     async fn follow(&self, n: usize) -> Result<Option<String>> {

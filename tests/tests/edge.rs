@@ -636,7 +636,7 @@ async fn a_repeat_gets_the_first_id_back_and_is_recorded() -> Result<()> {
 async fn an_id_that_was_not_acknowledged_is_not_given_again() -> Result<()> {
     let edge = Edge::start(&shared().await?.kafka_bootstrap, |config| {
         believes_this_machine(config);
-        config.max_in_flight = 0;
+        config.redirect_timeout = Duration::ZERO;
     })
     .await?;
     let location = async || -> Result<String> {

@@ -190,7 +190,7 @@ impl Settings {
             Some(file) => figment.merge(Toml::file_exact(file)),
             None => figment.merge(Toml::file(FILE)),
         };
-        // TRIBUTARY_LOG, _CRASH_POINT, _STRIPE_SECRET_*, _WEBHOOK_SECRET_* and _TEST_SERVERS are read where they are used.
+        // TRIBUTARY_LOG, _CRASH_POINT, _STRIPE_SECRET_* and _TEST_SERVERS are read where they are used.
         let environment = Env::prefixed("TRIBUTARY_")
             .filter(|name| name.as_str().contains("__"))
             .split("__");

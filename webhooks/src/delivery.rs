@@ -1,7 +1,7 @@
 //! Sending one event until somebody has it.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, redirect};
@@ -9,9 +9,14 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::WebhooksConfig;
 use crate::payload::Payload;
+use crate::subscription::Turn;
 use crate::{secrets, signature};
 
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// An event that is old already when it is first tried, as after a pause of this role or with an earlier `from`, is
+/// tried for so long at least.
+const TRIED_FOR: Duration = Duration::from_secs(3600);
+const NO_SECRET: &str = "no_secret";
 
 /// What became of an event.
 #[derive(Debug)]
@@ -70,12 +75,14 @@ impl Sender {
         target: &Target,
         payload: &Payload,
         written: SystemTime,
-        stop: &mut watch::Receiver<bool>,
+        stop: &mut watch::Receiver<Turn>,
     ) -> Outcome {
         let mut wait = self.retry;
+        let begun = Instant::now();
+        let tried_for = TRIED_FOR.min(self.give_up_after);
         loop {
             let turn = target.at_once.acquire().await;
-            if *stop.borrow() {
+            if *stop.borrow() != Turn::Run {
                 return Outcome::PutOff;
             }
             let attempt = self.attempt(target, payload).await;
@@ -94,8 +101,9 @@ impl Sender {
                 "a webhook was not taken: {}",
                 failure.detail
             );
-            // A clock that was set back is no reason to give up.
-            if written.elapsed().unwrap_or_default() >= self.give_up_after {
+            // A clock that was set back is no reason to give up, nor is a secret that is still to be written.
+            let is_old = written.elapsed().unwrap_or_default() >= self.give_up_after;
+            if is_old && begun.elapsed() >= tried_for && failure.reason != NO_SECRET {
                 return Outcome::GivenUp(format!("{}: {}", failure.reason, failure.detail));
             }
             let pause = failure.retry_after.unwrap_or_default().max(scattered(wait));
@@ -120,10 +128,7 @@ impl Sender {
                 .join(&target.workspace)
                 .join("webhooks")
                 .join(&target.id);
-            return Err(fail(
-                "no_secret",
-                format!("put its secret into {}", file.display()),
-            ));
+            return Err(fail(NO_SECRET, format!("put its secret into {}", file.display())));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = now.as_secs().cast_signed();

@@ -1,6 +1,7 @@
 //! How far a subscription is in one partition: what is read, and what of it is still open.
 //!
-//! Kept as the committed offset, the first that is open, and in its metadata what else is. Invariant: what is neither
+//! Kept as the committed offset, the first that is open, and in its metadata from when on the subscription was told to
+//! send, how far was read, and what else is open. Invariant: what is neither
 //! open nor after `next` was delivered, given up, or is none of the subscription's.
 
 use std::collections::BTreeSet;
@@ -25,13 +26,19 @@ impl Progress {
         }
     }
 
-    /// As committed. Metadata that cannot be read count for nothing: then more is sent again.
-    pub fn restore(offset: i64, metadata: &str) -> Self {
-        Self::parse(offset, metadata).unwrap_or_else(|| Self::new(offset))
+    /// As committed by a subscription that sends what was written since `from` (UTC milliseconds, None: since it was
+    /// declared); None if that was another one, which is a wish to have it sent again. Metadata that cannot be read
+    /// count for nothing: then more is sent again.
+    pub fn restore(offset: i64, metadata: &str, from: Option<i64>) -> Option<Self> {
+        let (before, rest) = metadata.split_once(' ').unwrap_or_default();
+        if from.is_some() && before != begun(from) {
+            return None;
+        }
+        Some(Self::parse(offset, rest).unwrap_or_else(|| Self::new(offset)))
     }
 
-    fn parse(offset: i64, metadata: &str) -> Option<Self> {
-        let mut numbers = metadata
+    fn parse(offset: i64, numbers: &str) -> Option<Self> {
+        let mut numbers = numbers
             .split(' ')
             .map(|text| i64::from_str_radix(text, 16).ok()?.checked_add(offset));
         let next = numbers.next()??;
@@ -55,7 +62,7 @@ impl Progress {
     }
 
     /// Where reading begins after a restart, and the metadata to it.
-    pub fn committed(&self) -> (i64, String) {
+    pub fn committed(&self, from: Option<i64>) -> (i64, String) {
         let first = self.open.first().copied().unwrap_or(self.next);
         let mut next = self.next;
         let mut open = String::new();
@@ -68,8 +75,12 @@ impl Progress {
             }
             open.push_str(&number);
         }
-        (first, format!("{:x}{open}", next - first))
+        (first, format!("{} {:x}{open}", begun(from), next - first))
     }
+}
+
+fn begun(from: Option<i64>) -> String {
+    from.map_or_else(|| "-".to_owned(), |from| format!("{from:x}"))
 }
 
 #[cfg(test)]
@@ -77,8 +88,8 @@ mod tests {
     use super::*;
 
     fn again(progress: &Progress) -> Progress {
-        let (offset, metadata) = progress.committed();
-        Progress::restore(offset, &metadata)
+        let (offset, metadata) = progress.committed(Some(5));
+        Progress::restore(offset, &metadata, Some(5)).unwrap()
     }
 
     #[test]
@@ -90,7 +101,7 @@ mod tests {
         for done in [100, 101, 103, 105, 106, 107, 109] {
             progress.done(done);
         }
-        assert_eq!(progress.committed().0, 102);
+        assert_eq!(progress.committed(None).0, 102);
         let mut after = again(&progress);
         assert_eq!(after, progress);
         let wanted: Vec<_> = (102..112).filter(|offset| after.wants(*offset)).collect();
@@ -98,7 +109,7 @@ mod tests {
         for offset in wanted {
             after.done(offset);
         }
-        assert_eq!(after.committed(), (112, "0".to_owned()));
+        assert_eq!(after.committed(None), (112, "- 0".to_owned()));
     }
 
     #[test]
@@ -107,16 +118,32 @@ mod tests {
         for offset in 0..5_000 {
             progress.wants(offset * 1_000);
         }
-        let (offset, metadata) = progress.committed();
+        let (offset, metadata) = progress.committed(None);
         assert!(metadata.len() < 4_096);
-        let mut after = Progress::restore(offset, &metadata);
+        let mut after = Progress::restore(offset, &metadata, None).unwrap();
         assert!((0..5_000).all(|offset| after.wants(offset * 1_000)));
     }
 
     #[test]
     fn metadata_of_others_count_for_nothing() {
-        for metadata in ["", "x", "5 9", "-1", "3 1 z", "ffffffffffffffff"] {
-            assert_eq!(Progress::restore(7, metadata), Progress::new(7), "{metadata}");
+        for metadata in ["", "x", "- 5 9", "- -1", "- 3 1 z", "- ffffffffffffffff"] {
+            assert_eq!(
+                Progress::restore(7, metadata, None),
+                Some(Progress::new(7)),
+                "{metadata}"
+            );
         }
+    }
+
+    #[test]
+    fn another_time_begins_anew_and_none_goes_on() {
+        let (offset, metadata) = Progress::new(7).committed(Some(5));
+        assert_eq!(
+            Progress::restore(offset, &metadata, Some(5)),
+            Some(Progress::new(7))
+        );
+        assert_eq!(Progress::restore(offset, &metadata, Some(4)), None);
+        assert_eq!(Progress::restore(offset, &metadata, None), Some(Progress::new(7)));
+        assert_eq!(Progress::restore(7, "", Some(5)), None);
     }
 }

@@ -1,12 +1,10 @@
-//! Secrets of subscriptions: `<dir>/<workspace>/webhooks/<id>`, one a line, or `TRIBUTARY_WEBHOOK_SECRET_<WORKSPACE>_<ID>`.
+//! Secrets of subscriptions: `<dir>/<workspace>/webhooks/<id>`, one a line.
 //!
 //! Read at each delivery: a new secret needs no restart. Invariant: no secret is logged.
 
 use std::path::Path;
 
 use crate::signature::Secret;
-
-const ENV_PREFIX: &str = "TRIBUTARY_WEBHOOK_SECRET_";
 
 /// The secrets in force, the newest first.
 pub async fn of(dir: &Path, workspace: &str, id: &str) -> Vec<Secret> {
@@ -17,12 +15,7 @@ pub async fn of(dir: &Path, workspace: &str, id: &str) -> Vec<Secret> {
     }
     let file = dir.join(workspace).join("webhooks").join(id);
     let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
-    let name = format!("{ENV_PREFIX}{workspace}_{id}")
-        .to_ascii_uppercase()
-        .replace('-', "_");
-    let of_environment = std::env::var(name).unwrap_or_default();
     text.lines()
-        .chain(of_environment.lines())
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .map(Secret::new)

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -29,8 +32,9 @@ const LEDGER: [Topic; 3] = [Topic::Conversions, Topic::Refunds, Topic::Commissio
 const OPEN_LIMIT: usize = 500;
 const AT_ONCE: usize = 8;
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// Kafka forgets a position of a group without members a week after it was committed, moved or not.
-const COMMIT_ANYWAY: Duration = Duration::from_secs(3600);
+/// Kafka forgets a position of a group without members a week after it was committed, moved or not; and a process that
+/// slept may have put it back.
+const COMMIT_ANYWAY: Duration = Duration::from_secs(30);
 const KAFKA_PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,19 @@ impl Shared {
         })
     }
 
+    /// Makes Kafka forget the position of a subscription that was taken back.
+    pub async fn forget(&self, subscription: &Subscription) {
+        let group = subscription.group(&self.kafka);
+        let deleted = async {
+            let admin: AdminClient<DefaultClientContext> = self.kafka.client().create()?;
+            admin.delete_groups(&[&group], &AdminOptions::new()).await
+        };
+        match deleted.await.as_deref() {
+            Ok([Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))]) => {}
+            other => tracing::warn!(group, ?other, "the position of a withdrawn webhook stays"),
+        }
+    }
+
     async fn row(&self, topic: usize, value: &[u8]) -> Result<Row, DecodeFailure> {
         Ok(match LEDGER.get(topic) {
             Some(Topic::Conversions) => Row::Conversion(Box::new(self.conversions.decode(value).await?)),
@@ -65,6 +82,17 @@ impl Shared {
             _ => Row::Commission(Box::new(self.commissions.decode(value).await?)),
         })
     }
+}
+
+/// What a subscription is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Go on.
+    Run,
+    /// End, and keep the position.
+    End,
+    /// End: another process has it now, whose position must not be put back.
+    GiveUp,
 }
 
 /// A subscription as declared.
@@ -116,7 +144,7 @@ impl Drop for Counted {
 
 impl Subscription {
     /// Delivers until told to stop. What goes wrong is tried again.
-    pub async fn run(self, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, shared: Arc<Shared>, mut stop: watch::Receiver<Turn>) {
         let (workspace, webhook) = (self.workspace.clone(), self.webhook.id.clone());
         tracing::info!(workspace, webhook, events = ?self.webhook.events, "the subscription begins");
         let target = Arc::new(Target {
@@ -131,7 +159,7 @@ impl Subscription {
                 () = tokio::time::sleep(AGAIN_AFTER) => {}
                 _ = stop.changed() => {}
             }
-            if *stop.borrow() {
+            if *stop.borrow() != Turn::Run {
                 return;
             }
         }
@@ -141,24 +169,29 @@ impl Subscription {
         &self,
         shared: &Arc<Shared>,
         target: &Arc<Target>,
-        stop: &mut watch::Receiver<bool>,
+        stop: &mut watch::Receiver<Turn>,
     ) -> Result<()> {
         let consumer = Arc::new(self.consumer(&shared.kafka)?);
         let (subscription, settings) = (self.clone(), shared.kafka.clone());
         let of = Arc::clone(&consumer);
         let mut places = spawn_blocking(move || subscription.places(&settings, &of)).await??;
+        let from = self.webhook.since();
         let mut list = TopicPartitionList::new();
         for place in &places {
-            let from = Offset::Offset(place.progress.committed().0);
-            list.add_partition_offset(&place.name, place.partition, from)?;
+            let first = Offset::Offset(place.progress.committed(from).0);
+            list.add_partition_offset(&place.name, place.partition, first)?;
         }
         consumer.assign(&list)?;
         let keys: Vec<String> = self.webhook.modes.iter().map(|mode| self.key(mode)).collect();
         let mut deliveries: JoinSet<(usize, i64, Outcome)> = JoinSet::new();
         let mut tick = interval(COMMIT_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut committed = Committed::default();
-        while !*stop.borrow() {
+        let mut committed = Committed {
+            from,
+            positions: Vec::new(),
+            at: None,
+        };
+        while *stop.borrow() == Turn::Run {
             tokio::select! {
                 biased;
                 changed = stop.changed() => if changed.is_err() { break },
@@ -170,7 +203,7 @@ impl Subscription {
                         Err(error) if is_passing(&error) => continue,
                         Err(error) => return Err(error).context("read the ledger"),
                     };
-                    if let Some(open) = self.read(shared, &mut places, &keys, &message).await? {
+                    if let Some(open) = self.read(shared, &mut places, &keys, &message, stop).await? {
                         let (shared, target, stop) = (Arc::clone(shared), Arc::clone(target), stop.clone());
                         deliveries.spawn(async move { deliver(&shared, &target, open, stop).await });
                     }
@@ -181,6 +214,9 @@ impl Subscription {
         while let Some(ended) = deliveries.join_next().await {
             settle(&mut places, ended?);
         }
+        if *stop.borrow() == Turn::GiveUp {
+            return Ok(());
+        }
         commit(&consumer, &places, &mut committed).await
     }
 
@@ -188,14 +224,10 @@ impl Subscription {
         Tenant::new(self.workspace.as_str(), mode).key()
     }
 
-    fn group(&self, kafka: &Settings) -> String {
-        let again = self
-            .webhook
-            .since()
-            .map(|from| format!(".{from}"))
-            .unwrap_or_default();
+    /// The group that holds its position.
+    pub fn group(&self, kafka: &Settings) -> String {
         // IDs have no dot.
-        kafka.group(&format!("webhooks.{}.{}{again}", self.workspace, self.webhook.id))
+        kafka.group(&format!("webhooks.{}.{}", self.workspace, self.webhook.id))
     }
 
     fn consumer(&self, kafka: &Settings) -> Result<StreamConsumer> {
@@ -235,23 +267,25 @@ impl Subscription {
             }
         }
         let known = consumer.committed_offsets(list.clone(), KAFKA_PATIENCE)?;
-        let since = self.webhook.since().unwrap_or(self.declared);
+        let from = self.webhook.since();
+        let since = from.unwrap_or(self.declared);
         list.set_all_offsets(Offset::Offset(since.max(0)))?;
         let by_time = consumer.offsets_for_times(list, KAFKA_PATIENCE)?;
         let mut places = Vec::new();
         for (topic, partition, end) in ends {
             let name = kafka.topic(topic);
-            let place = known.find_partition(&name, partition);
-            let committed = place
-                .as_ref()
-                .map(|place| (place.offset(), place.metadata().to_owned()));
-            let progress = match (
-                committed,
-                by_time.find_partition(&name, partition).map(|p| p.offset()),
-            ) {
-                (Some((Offset::Offset(offset), metadata)), _) => Progress::restore(offset, &metadata),
-                (_, Some(Offset::Offset(offset))) => Progress::new(offset),
-                _ => Progress::new(end),
+            let committed = known.find_partition(&name, partition).context("position")?;
+            committed.error()?;
+            let time = by_time.find_partition(&name, partition).context("time")?;
+            time.error()?;
+            let known = match committed.offset() {
+                Offset::Offset(offset) => Progress::restore(offset, committed.metadata(), from),
+                _ => None,
+            };
+            let progress = match (known, time.offset()) {
+                (Some(known), _) => known,
+                (None, Offset::Offset(offset)) => Progress::new(offset),
+                (None, _) => Progress::new(end),
             };
             let topic = LEDGER.iter().position(|known| *known == topic).context("topic")?;
             places.push(Place {
@@ -271,6 +305,7 @@ impl Subscription {
         places: &mut [Place],
         keys: &[String],
         message: &BorrowedMessage<'_>,
+        stop: &mut watch::Receiver<Turn>,
     ) -> Result<Option<Open>> {
         let offset = message.offset();
         let of_message =
@@ -291,21 +326,30 @@ impl Subscription {
             place.progress.done(offset);
             return Ok(None);
         }
-        let row = match shared.row(place.topic, value).await {
-            Ok(row) => row,
-            Err(DecodeFailure::Retry(detail)) => return Err(anyhow!("schema registry: {detail}")),
-            // The sink makes a dead letter of it: one is enough.
-            Err(DecodeFailure::Dead { reason, detail }) => {
-                tracing::error!(
-                    topic = place.name,
-                    place.partition,
-                    offset,
-                    reason,
-                    detail,
-                    "passed over"
-                );
-                place.progress.done(offset);
-                return Ok(None);
+        let row = loop {
+            match shared.row(place.topic, value).await {
+                Ok(row) => break row,
+                Err(DecodeFailure::Retry(detail)) => {
+                    tracing::warn!("schema registry: {detail}; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN_AFTER) => {}
+                        // It stays open.
+                        _ = stop.changed() => return Ok(None),
+                    }
+                }
+                // The sink makes a dead letter of it: one is enough.
+                Err(DecodeFailure::Dead { reason, detail }) => {
+                    tracing::error!(
+                        topic = place.name,
+                        place.partition,
+                        offset,
+                        reason,
+                        detail,
+                        "passed over"
+                    );
+                    place.progress.done(offset);
+                    return Ok(None);
+                }
             }
         };
         if !self.webhook.events.contains(&event(&row)) {
@@ -331,7 +375,7 @@ async fn deliver(
     shared: &Shared,
     target: &Target,
     open: Open,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Turn>,
 ) -> (usize, i64, Outcome) {
     let sender = &shared.sender;
     let mut outcome = sender
@@ -387,15 +431,19 @@ fn settle(places: &mut [Place], (place, offset, outcome): (usize, i64, Outcome))
 }
 
 /// What was committed last, and when.
-#[derive(Default)]
 struct Committed {
+    /// Since when the subscription is told to send.
+    from: Option<i64>,
     positions: Vec<(i64, String)>,
     at: Option<Instant>,
 }
 
 /// Commits what has changed. What fails is committed with the next.
 async fn commit(consumer: &Arc<StreamConsumer>, places: &[Place], committed: &mut Committed) -> Result<()> {
-    let now: Vec<_> = places.iter().map(|place| place.progress.committed()).collect();
+    let now: Vec<_> = places
+        .iter()
+        .map(|place| place.progress.committed(committed.from))
+        .collect();
     let is_fresh = committed.at.is_some_and(|at| at.elapsed() < COMMIT_ANYWAY);
     if now == committed.positions && is_fresh {
         return Ok(());
@@ -409,10 +457,8 @@ async fn commit(consumer: &Arc<StreamConsumer>, places: &[Place], committed: &mu
     let consumer = Arc::clone(consumer);
     match spawn_blocking(move || consumer.commit(&list, CommitMode::Sync)).await? {
         Ok(()) => {
-            *committed = Committed {
-                positions: now,
-                at: Some(Instant::now()),
-            };
+            committed.positions = now;
+            committed.at = Some(Instant::now());
         }
         Err(error) => tracing::warn!(%error, "commit the position of a subscription"),
     }

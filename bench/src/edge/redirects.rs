@@ -16,6 +16,8 @@ const HOST: &str = "go.bench.test";
 const PARTNERS: u64 = 200;
 /// As many as an edge remembers visits by default.
 const REQUESTS: u64 = 500_000;
+/// As in the click call's load.
+const VISITORS: u64 = 10_000;
 
 /// Declares so many links of one workspace, as `tributary apply` does: straight into the topic, since a program file of
 /// a million links is nobody's.
@@ -50,7 +52,7 @@ pub fn write_visits(file: &Path, links: u64) -> Result<()> {
     let visit = |number: u64| {
         let hash = mix(number);
         let rank = shares.partition_point(|share| *share < unit(hash) * sum) as u64;
-        request(&key(rank), mix(hash))
+        request(&key(rank), mix(mix(hash) % VISITORS))
     };
     write_requests(file, (0..REQUESTS).map(visit))
 }
@@ -69,7 +71,7 @@ fn request(key: &str, visitor: u64) -> String {
 
 /// Keys have no order, as those that the API makes.
 fn key(number: u64) -> String {
-    crate::random::text(mix(number ^ 0x6b65_79), 9)
+    crate::random::text(mix(number ^ 0x006b_6579), 9)
 }
 
 fn link(sample: &Link, number: u64) -> Link {

@@ -58,11 +58,24 @@ fn follow(shared: &Shared, read: &mut ConfigReader) -> anyhow::Result<()> {
                 shared.position.send_replace(message.offset() + 1);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => shared.loaded.store(true, Relaxed),
+            // The topic was cut or made anew, and nothing more would come. What is known stays, what is there is read
+            // again.
+            Some(Err(error)) if is_off_the_log(&error) => {
+                shared.position.send_replace(0);
+                return Err(error).context("the topic was cut or made anew");
+            }
             // Transport errors heal by themselves: the client connects again.
             Some(Err(error)) => tracing::warn!(%error, "config topic"),
         }
     }
     Ok(())
+}
+
+fn is_off_the_log(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| matches!(code, AutoOffsetReset | OffsetOutOfRange))
 }
 
 // A record that cannot be read is told and passed over: the objects beside it must not wait for it.

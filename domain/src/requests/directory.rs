@@ -150,7 +150,7 @@ impl<'a> Place<'a> {
         FxBuildHasher.hash_one(self)
     }
 
-    fn find<'i>(&self, links: &'i Index) -> Option<&'i Arc<Target>> {
+    fn find<'i>(&self, links: &'i Index) -> Option<&'i Target> {
         links.get(self.hash(), |target| Place::of(target) == *self)
     }
 }
@@ -327,7 +327,7 @@ impl Directory {
         let target = self.links_by_id.get(id_hash(workspace, id), is_it)?;
         // Another may have been declared there since.
         let there = Place::of(target).find(&self.links)?;
-        if !Arc::ptr_eq(target, there) {
+        if !target.is(there) {
             return None;
         }
         Some(self.resolve(target, self.workspaces.get(workspace)?))
@@ -443,7 +443,6 @@ impl Directory {
             workspace: workspace.to_owned(),
             id: id.to_owned(),
         })?;
-        let target = Arc::new(target);
         let place = Place::of(&target);
         if let Some(held) = place.find(&self.links)
             && held.workspace() != workspace
@@ -451,11 +450,10 @@ impl Directory {
         {
             return Ok(());
         }
-        self.links_by_id.put(Arc::clone(&target), |known| {
+        self.links_by_id.put(target.clone(), |known| {
             known.workspace() == workspace && known.id() == id
         });
-        self.links
-            .put(Arc::clone(&target), |known| Place::of(known) == place);
+        self.links.put(target.clone(), |known| Place::of(known) == place);
         Ok(())
     }
 
@@ -463,9 +461,8 @@ impl Directory {
         let is_it = |target: &Target| target.workspace() == workspace && target.id() == id;
         if let Some(target) = self.links_by_id.remove(id_hash(workspace, id), is_it) {
             // Not another that was declared there since.
-            self.links.remove(Place::of(&target).hash(), |held| {
-                std::ptr::eq(held, Arc::as_ptr(&target))
-            });
+            self.links
+                .remove(Place::of(&target).hash(), |held| held.is(&target));
         }
     }
 }

@@ -15,7 +15,7 @@ const BUCKETS: usize = 4_096;
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Index {
-    buckets: Vec<Arc<HashTable<Arc<Target>>>>,
+    buckets: Vec<Arc<HashTable<Target>>>,
     hash: fn(&Target) -> u64,
 }
 
@@ -34,14 +34,14 @@ impl Index {
     }
 
     /// The link with this hash that is the right one.
-    pub(super) fn get(&self, hash: u64, is_it: impl Fn(&Target) -> bool) -> Option<&Arc<Target>> {
+    pub(super) fn get(&self, hash: u64, is_it: impl Fn(&Target) -> bool) -> Option<&Target> {
         self.buckets
             .get(Self::place(hash))?
             .find(hash, |target| is_it(target))
     }
 
     /// Adds a link, in place of the one that is found by the same.
-    pub(super) fn put(&mut self, target: Arc<Target>, is_it: impl Fn(&Target) -> bool) {
+    pub(super) fn put(&mut self, target: Target, is_it: impl Fn(&Target) -> bool) {
         let hash = (self.hash)(&target);
         let Some(bucket) = self.buckets.get_mut(Self::place(hash)) else {
             return;
@@ -54,7 +54,7 @@ impl Index {
     }
 
     /// Takes a link out.
-    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&Target) -> bool) -> Option<Arc<Target>> {
+    pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&Target) -> bool) -> Option<Target> {
         let bucket = self.buckets.get_mut(Self::place(hash))?;
         // What is not there copies nothing.
         bucket.find(hash, |target| is_it(target))?;

@@ -16,7 +16,7 @@ const ID_LENGTH: usize = 16;
 /// Who clicked which link in which hour, and the ID of that click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visit {
-    /// Hash of visitor, workspace, mode and link; evenly spread.
+    /// Hash of visitor, workspace, mode, link, and what of the link decides about money; evenly spread.
     pub key: u64,
     /// Hours since 1970, UTC.
     pub hour: i64,
@@ -30,7 +30,9 @@ impl Visit {
     /// The visit that a click is; None if its ID has not the form of one.
     pub(super) fn of(click: &NewClick<'_>, visitor: &[u8; 16]) -> Option<Self> {
         let mut link = FxHasher::default();
+        // What is paid follows the partner and the switch: after a change of the link a click is a first one again.
         (click.workspace, click.mode, click.link_id).hash(&mut link);
+        (click.partner_id, click.tracked).hash(&mut link);
         let (low, high) = visitor.split_at(8);
         // The visitor is a hash under a secret: what is mixed with it needs no strength of its own.
         let half = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);

@@ -1,16 +1,23 @@
-//! A link as the edge holds it: all its texts in one piece.
+//! A link as the edge holds it: in one piece of memory, texts and all.
 //!
-//! A click reads them all, of one link among very many. As texts of their own each would lie elsewhere in
-//! memory, and waiting for memory was most of a look-up.
+//! A click reads all of one link among very many. As texts of their own each would lie elsewhere in memory, and waiting
+//! for memory was most of a look-up. And of a million links each byte is a megabyte.
+
+use std::ops::Deref;
+
+use triomphe::ThinArc;
 
 use super::destination::Utm;
 use crate::rules::{Link, instant};
 
 const TEXTS: usize = 7;
 
-/// A link as declared.
-pub(super) struct Target {
-    texts: Box<str>,
+/// A link as declared. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Target(ThinArc<Head, u8>);
+
+/// What stands before the texts.
+pub(super) struct Head {
     ends: [u16; TEXTS],
     /// When it was declared, UTC milliseconds.
     pub at: i64,
@@ -18,6 +25,14 @@ pub(super) struct Target {
     pub client_reference_id: bool,
     /// Few links have any.
     special: Option<Box<Special>>,
+}
+
+impl Deref for Target {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.0.header.header
+    }
 }
 
 /// Where a link leads to under conditions.
@@ -68,14 +83,19 @@ impl Target {
             texts.push_str(part);
             *end = u16::try_from(texts.len()).ok()?;
         }
-        Some(Self {
-            texts: texts.into(),
+        let head = Head {
             ends,
             at,
             tracked: link.tracked,
             client_reference_id: link.client_reference_id,
             special: Special::of(link),
-        })
+        };
+        Some(Self(ThinArc::from_header_and_slice(head, texts.as_bytes())))
+    }
+
+    /// Whether they are not only equal, but one declaration.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq::<Head>(&**self, &**other)
     }
 
     fn text<const N: usize>(&self) -> &str {
@@ -86,8 +106,11 @@ impl Target {
         };
         match (start, self.ends.get(N)) {
             (Some(start), Some(end)) => self
-                .texts
+                .0
+                .slice
                 .get(usize::from(*start)..usize::from(*end))
+                // It was text, and costs less to check than a second allocation.
+                .and_then(|text| std::str::from_utf8(text).ok())
                 .unwrap_or_default(),
             _ => "",
         }

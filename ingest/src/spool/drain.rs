@@ -1,9 +1,11 @@
 //! The spool into Kafka: oldest first, segment by segment.
 //!
 //! Whether Kafka is there again is asked with the spool's first records; when they are acknowledged, new records go to
-//! Kafka directly and do not wait for the rest. Where a full disk left the spool empty, the feed's word is taken. What is drained may be in Kafka already: it failed without an answer, or
-//! this process was killed before it deleted the segment. So every record has the header `maybe-duplicate`, and a click
-//! names itself in `duplicate_of`, by which the sink knows to look for it.
+//! Kafka directly and do not wait for the rest. Where a full disk left the spool empty, the feed's word is taken.
+//!
+//! What is drained may be in Kafka already: it failed without an answer, or this process was killed before it deleted the
+//! segment. So every record has the header `maybe-duplicate`, and a click names itself in `duplicate_of`, by which the sink
+//! knows to look for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,6 +29,18 @@ const BACKOFF: Duration = Duration::from_millis(500);
 /// Records on their way at once.
 const BATCH: usize = 1_000;
 
+/// Reads of a segment that fail.
+const TRIES: u32 = 20;
+
+/// Where the first segment was left, to whose end more may be added.
+#[derive(Default)]
+struct Place {
+    segment: u64,
+    read: u64,
+    is_damaged: bool,
+    failures: u32,
+}
+
 /// What draining needs beside the journal: what marks a click.
 pub(crate) struct Drain {
     /// Topic of clicks.
@@ -40,14 +54,16 @@ pub(crate) struct Drain {
 
 /// Drains until the state is stopped.
 pub(crate) fn run(journal: &Journal, spool: &Arc<Spool>, drain: &Drain, state: &State) {
-    // Where the first segment was left, to whose end more may be added.
-    let mut place = (0, 0);
+    let mut place = Place::default();
     while !state.stopped.load(Relaxed) {
         let head = spool.log().head();
         let done = match head {
             Some((number, length)) => {
-                if place.0 != number {
-                    place = (number, 0);
+                if place.segment != number {
+                    place = Place {
+                        segment: number,
+                        ..Place::default()
+                    };
                 }
                 segment(journal, spool, drain, (&mut place, length), state)
             }
@@ -75,12 +91,24 @@ fn segment(
     journal: &Journal,
     spool: &Spool,
     drain: &Drain,
-    (place, length): (&mut (u64, u64), u64),
+    (place, length): (&mut Place, u64),
     state: &State,
 ) -> std::io::Result<bool> {
-    let (number, from) = *place;
     let dir = spool.log().dir().to_owned();
-    let records = read(&dir, number, from, length)?;
+    let (records, is_whole) = match read(&dir, place.segment, place.read, length) {
+        Ok(found) => found,
+        // It may pass, but what lies behind must not wait for ever.
+        Err(error) => {
+            place.failures += 1;
+            if place.failures < TRIES {
+                return Err(error);
+            }
+            tracing::error!(%error, segment = place.segment, "the spool sets a segment aside that cannot be read");
+            metrics::counter!("edge_spool_damaged_total").increment(1);
+            return spool.drained(place.segment, length, true);
+        }
+    };
+    place.is_damaged |= !is_whole;
     for batch in records.chunks(BATCH) {
         let mut left: Vec<Spooled<'_>> = batch.iter().map(|record| drain.marked(record)).collect();
         while !left.is_empty() {
@@ -97,8 +125,8 @@ fn segment(
             }
         }
     }
-    place.1 = length;
-    spool.drained(number, length)
+    place.read = length;
+    spool.drained(place.segment, length, place.is_damaged)
 }
 
 /// Sends records and waits. Gives those that Kafka does not have.

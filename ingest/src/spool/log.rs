@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,8 @@ fn path(dir: &Path, number: u64) -> PathBuf {
 impl Log {
     /// Takes a directory, and what is there.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
+        // What waits here are requests as they came, names and addresses of people among them.
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let lock = File::create(dir.join(LOCK))?;
         lock.try_lock()
             .map_err(|error| io::Error::other(format!("another process uses it ({error})")))?;
@@ -136,6 +137,7 @@ impl Log {
             let file = OpenOptions::new()
                 .append(true)
                 .create_new(true)
+                .mode(0o600)
                 .open(path(&self.dir, number))?;
             // The file's name must be there after a crash, too.
             File::open(&self.dir)?.sync_all()?;
@@ -150,13 +152,19 @@ impl Log {
         Ok(())
     }
 
-    /// Deletes the oldest segment if it is `number` and no longer than `drained`. Gives the bytes that are free now.
-    pub(super) fn remove(&mut self, number: u64, drained: u64) -> io::Result<Option<u64>> {
+    /// Takes the oldest segment away if it is `number` and no longer than `drained`: for good, or, if not all of it could
+    /// be read, aside for people to look at. Gives the bytes that are free now.
+    pub(super) fn remove(&mut self, number: u64, drained: u64, is_damaged: bool) -> io::Result<Option<u64>> {
         let is_drained = |first: &Segment| first.number == number && first.length <= drained;
         if !self.segments.front().is_some_and(is_drained) {
             return Ok(None);
         }
-        std::fs::remove_file(path(&self.dir, number))?;
+        let path = path(&self.dir, number);
+        if is_damaged {
+            std::fs::rename(&path, path.with_extension("damaged"))?;
+        } else {
+            std::fs::remove_file(&path)?;
+        }
         let freed = self.segments.pop_front().map(|first| first.length);
         if self.segments.is_empty() {
             self.open = None;
@@ -165,9 +173,10 @@ impl Log {
     }
 }
 
-/// The records of a segment from `from` to `to`. What cannot be read is told and passed over, so that what lies behind
-/// it is not kept back.
-pub(super) fn read(dir: &Path, number: u64, from: u64, to: u64) -> io::Result<Vec<Spooled<'static>>> {
+/// The records of a segment from `from` to `to`, and whether that is all there was. What cannot be read is told and passed
+/// over, so that what lies behind it is not kept back.
+pub(super) fn read(dir: &Path, number: u64, from: u64, to: u64) -> io::Result<(Vec<Spooled<'static>>, bool)> {
+    let mut is_whole = true;
     let mut bytes = vec![0; to.saturating_sub(from) as usize];
     File::open(path(dir, number))?.read_exact_at(&mut bytes, from)?;
     let mut records = Vec::new();
@@ -177,15 +186,19 @@ pub(super) fn read(dir: &Path, number: u64, from: u64, to: u64) -> io::Result<Ve
         let Some((hash, (body, after))) = framed else {
             // Torn by a crash before anybody was told that it is kept, or damaged since.
             damaged(number, "the rest of a segment");
+            is_whole = false;
             break;
         };
         match postcard::from_bytes(body) {
             Ok(record) if xxh3_64(body) == hash => records.push(record),
-            _ => damaged(number, "a record"),
+            _ => {
+                damaged(number, "a record");
+                is_whole = false;
+            }
         }
         rest = after;
     }
-    Ok(records)
+    Ok((records, is_whole))
 }
 
 /// Size and hash of the body that follows, and what follows.
@@ -230,17 +243,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (number, length) = written(dir.path());
         let all = [record(0), record(1), record(2)];
-        assert_eq!(read(dir.path(), number, 0, length).unwrap(), all);
-        assert_eq!(read(dir.path(), number, length / 3, length).unwrap(), all[1..]);
+        assert_eq!(read(dir.path(), number, 0, length).unwrap(), (all.to_vec(), true));
+        assert_eq!(read(dir.path(), number, length / 3, length).unwrap().0, all[1..]);
         for torn in [length - 1, length - 100, length - length / 3 + 5] {
-            assert_eq!(read(dir.path(), number, 0, torn).unwrap(), all[..2], "{torn}");
+            assert_eq!(
+                read(dir.path(), number, 0, torn).unwrap(),
+                (all[..2].to_vec(), false),
+                "{torn}"
+            );
         }
         let mut bytes = std::fs::read(path(dir.path(), number)).unwrap();
         bytes[length as usize / 3 + HEAD + 20] ^= 1;
         std::fs::write(path(dir.path(), number), bytes).unwrap();
         assert_eq!(
             read(dir.path(), number, 0, length).unwrap(),
-            [record(0), record(2)]
+            (vec![record(0), record(2)], false)
         );
     }
 
@@ -253,11 +270,12 @@ mod tests {
         log.append(&frame(&record(2))).unwrap();
         let (first, length) = log.head().unwrap();
         assert_eq!(length, frames.len() as u64);
-        assert_eq!(log.remove(first, length - 1).unwrap(), None);
-        assert_eq!(log.remove(first + 1, length).unwrap(), None);
-        assert_eq!(log.remove(first, length).unwrap(), Some(length));
+        assert_eq!(log.remove(first, length - 1, false).unwrap(), None);
+        assert_eq!(log.remove(first + 1, length, false).unwrap(), None);
+        assert_eq!(log.remove(first, length, true).unwrap(), Some(length));
+        assert!(dir.path().join(format!("{first:020}.damaged")).is_file());
         let (second, rest) = log.head().unwrap();
-        assert_eq!(read(dir.path(), second, 0, rest).unwrap(), [record(2)]);
+        assert_eq!(read(dir.path(), second, 0, rest).unwrap().0, [record(2)]);
         assert_eq!(log.used(), rest);
     }
 }
