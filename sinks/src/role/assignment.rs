@@ -17,6 +17,8 @@ use rdkafka::{Offset, TopicPartitionList};
 pub(super) type SinkConsumer = BaseConsumer<Context>;
 
 const ASK: Duration = Duration::from_secs(10);
+/// Before it is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 const ASK_TIMES: usize = 6;
 
 /// A topic and one of its partitions.
@@ -73,6 +75,19 @@ impl Assignments {
     }
 }
 
+/// Asks Kafka, several times: a broker that was away answers at once, and not yet well.
+fn ask<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let mut tries = 1;
+    loop {
+        match question() {
+            Err(error) if tries < ASK_TIMES => tracing::warn!(%error, "positions"),
+            answer => return answer,
+        }
+        tries += 1;
+        std::thread::sleep(ASK_AGAIN);
+    }
+}
+
 pub(super) struct Context(Arc<Assignments>);
 
 impl Context {
@@ -82,27 +97,18 @@ impl Context {
 
     fn assign(&self, consumer: &SinkConsumer, list: &mut TopicPartitionList) -> KafkaResult<()> {
         if list.count() > 0 {
-            let mut tries = 0;
-            let committed = loop {
-                tries += 1;
-                match consumer.committed_offsets(list.clone(), ASK) {
-                    Ok(committed) => break committed,
-                    Err(error) if tries < ASK_TIMES => tracing::warn!(%error, "committed offsets"),
-                    Err(error) => return Err(error),
-                }
-            };
+            let committed = ask(|| consumer.committed_offsets(list.clone(), ASK))?;
             let mut epochs = self.0.hold();
             for element in committed.elements() {
                 element.error()?;
                 let place = (element.topic().to_owned(), element.partition());
                 let (start, fresh) = match element.offset() {
                     Offset::Offset(offset) => (offset, false),
-                    _ => (
-                        consumer
-                            .fetch_watermarks(element.topic(), element.partition(), ASK)?
-                            .0,
-                        true,
-                    ),
+                    _ => {
+                        let watermarks =
+                            ask(|| consumer.fetch_watermarks(element.topic(), element.partition(), ASK))?;
+                        (watermarks.0, true)
+                    }
                 };
                 list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(start))?;
                 epochs.last += 1;
