@@ -3,6 +3,7 @@
 use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tributary_domain::ledger::invoice;
 
 use crate::period::utc_text;
 use crate::record::{click, dimension, dimensions, link, parsed, partner, text_or_null};
@@ -81,7 +82,7 @@ impl ConversionRow {
                     "amount": self.amount,
                     "currency": self.currency,
                     "paymentProcessor": self.source,
-                    "invoiceId": self.invoice(),
+                    "invoiceId": invoice(&self.keys, &self.object),
                     "type": self.sale_type,
                     "billing": self.billing,
                 }),
@@ -91,14 +92,6 @@ impl ConversionRow {
             fields.insert("quantity".to_owned(), json!(self.quantity));
         }
         event
-    }
-
-    fn invoice(&self) -> Value {
-        let keys = self.keys.iter().chain([&self.object]);
-        let bare = |key: &String| key.strip_prefix("in:").unwrap_or(key).to_owned();
-        keys.map(bare)
-            .find(|key| key.starts_with("in_"))
-            .map_or(Value::Null, Value::String)
     }
 
     /// In full, for the look-up of a payment.

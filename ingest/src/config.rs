@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaResult;
 
 use crate::limits::Limits;
 use crate::places::PlaceFiles;
@@ -110,6 +112,20 @@ impl KafkaConfig {
             .set("bootstrap.servers", &self.bootstrap)
             .set("reconnect.backoff.max.ms", "1000");
         client
+    }
+
+    /// A consumer that reads what it is assigned: it joins no group and commits nothing.
+    pub(crate) fn reader(&self, settings: &[(&str, &str)]) -> KafkaResult<BaseConsumer> {
+        let mut client = self.client();
+        client
+            .set("enable.auto.commit", "false")
+            // Required by the client.
+            .set("group.id", "tributary-edge");
+        for (name, value) in settings {
+            client.set(*name, *value);
+        }
+        self.with_properties(&mut client);
+        client.create()
     }
 
     // Last, so that an operator's word holds.

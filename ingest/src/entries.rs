@@ -28,6 +28,7 @@ pub type EntryReader = Box<dyn FnMut(&[u8]) -> anyhow::Result<Conversion> + Send
 const LOOK_BACK: Duration = Duration::from_secs(10);
 /// Who waits for one lead; more are answered at once.
 const MOST_OF_ONE_LEAD: usize = 64;
+/// After a failure: Kafka, or the topic where the edge is a relay alone, may not be there.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -66,7 +67,8 @@ impl Entries {
         })
     }
 
-    /// Expects the entry of a lead that is about to be sent; None if too many do. The thread that looks for it ends with the state.
+    /// Expects the entry of a lead that is about to be sent; None if too many do. The thread that looks for it ends with
+    /// the state.
     pub(crate) fn expect(self: &Arc<Self>, track: &Track, state: &Arc<State>) -> Option<Expected> {
         let key = [
             track.workspace.clone(),
@@ -115,18 +117,13 @@ impl Entries {
         state: &State,
     ) -> anyhow::Result<()> {
         let topic = kafka.topic(Topic::Conversions);
-        let mut client = kafka.client();
-        client
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "2048")
+        let consumer = kafka.reader(&[
+            ("isolation.level", "read_committed"),
+            ("fetch.wait.max.ms", "100"),
+            ("queued.max.messages.kbytes", "2048"),
             // A log that was cut is no matter here: what is waited for is new.
-            .set("auto.offset.reset", "latest")
-            // Required by the client; the group is never joined and nothing is committed.
-            .set("group.id", "tributary-edge");
-        kafka.with_properties(&mut client);
-        let consumer: BaseConsumer = client.create()?;
+            ("auto.offset.reset", "latest"),
+        ])?;
         consumer.assign(&since(&consumer, &topic, from)?)?;
         while !state.stopped.load(Relaxed) {
             match consumer.poll(POLL) {

@@ -41,19 +41,14 @@ pub(crate) fn run(kafka: &KafkaConfig, mut read: ConfigReader, state: &Arc<State
 
 fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow::Result<()> {
     let topic = kafka.topic(Topic::Config);
-    let mut client = kafka.client();
-    client
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
+    let consumer = kafka.reader(&[
+        ("enable.partition.eof", "true"),
+        ("auto.offset.reset", "error"),
         // What waits to be read takes memory beside what was: by default 64 MiB.
-        .set("queued.max.messages.kbytes", "4096")
+        ("queued.max.messages.kbytes", "4096"),
         // By default a full queue stops reading for a second.
-        .set("fetch.queue.backoff.ms", "10")
-        // Required by the client; the group is never joined and nothing is committed.
-        .set("group.id", "tributary-edge");
-    kafka.with_properties(&mut client);
-    let consumer: BaseConsumer = client.create()?;
+        ("fetch.queue.backoff.ms", "10"),
+    ])?;
     let partitions = partitions(&consumer, &topic)?;
     let mut assignment = TopicPartitionList::new();
     for partition in &partitions {

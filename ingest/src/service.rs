@@ -43,8 +43,6 @@ pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 /// An answer whose body is all there, or one of the dashboard's on its way through.
 pub(crate) type Answer = Response<Either<Full<Bytes>, Passing>>;
 
-/// What a call's body may have, bytes; webhooks and lists may have more.
-const SMALL_BODY: usize = 65_536;
 /// How long a caller with `mode=wait` waits for the lead's entry, from its request on.
 const ENTRY_WITHIN: Duration = Duration::from_secs(3);
 
@@ -54,8 +52,8 @@ type Sent = Result<Delivery, AppendError>;
 /// What is to be waited for, and what to be remembered then.
 struct Pending<'e> {
     sent: Sent,
-    /// Among the requests in flight, until it is settled.
-    _place: Option<InFlight<'e>>,
+    /// Held until it is settled.
+    _in_flight: Option<InFlight<'e>>,
     visit: Option<Visit>,
     event: Option<EventKey>,
     entry: Option<Expected>,
@@ -275,7 +273,7 @@ impl Edge {
             0 => Bytes::new(),
             limit => {
                 // Large bodies do not take the room of calls.
-                let room = if limit > SMALL_BODY {
+                let room = if limit > requests::API_BODY_LIMIT {
                     &self.large_bodies
                 } else {
                     &self.small_bodies
@@ -284,17 +282,13 @@ impl Edge {
             }
         };
         // Not before: who sends a body slowly holds up nobody.
-        let place = self.state.enter(self.config.max_in_flight);
+        let in_flight = self.state.enter(self.config.max_in_flight);
         // Redirects go on in any case, and their clicks have the producer's own bound, and the spool.
-        if place.is_none() && !redirects {
+        if in_flight.is_none() && !redirects {
             self.telemetry.append_failed("in_flight");
             return Err(ApiError::unavailable("too many requests are waiting"));
         }
-        let (answer, mut pending) = self.handle(request, &body, peer)?;
-        if let Some(pending) = &mut pending {
-            pending._place = place;
-        }
-        Ok((answer, pending))
+        self.handle(request, &body, peer, in_flight)
     }
 
     /// Gives back the entry that is still to be waited for.
@@ -341,12 +335,13 @@ impl Edge {
 
     // The answer, and its record on the way. The record lives from the request and the directory's lock, so
     // it is sent here; sending does not wait.
-    fn handle(
-        &self,
+    fn handle<'e>(
+        &'e self,
         sent: &Request<Incoming>,
         body: &[u8],
         peer: SocketAddr,
-    ) -> Result<(Answer, Option<Pending<'_>>), ApiError> {
+        in_flight: Option<InFlight<'e>>,
+    ) -> Result<(Answer, Option<Pending<'e>>), ApiError> {
         let header = |name: &str| sent.headers().get(name).and_then(|value| value.to_str().ok());
         let secrets = |workspace: &str| self.secrets.of(workspace);
         let (ip, visits) = self.proxies.visitor(peer.ip(), sent.headers());
@@ -405,7 +400,7 @@ impl Edge {
             }
             Pending {
                 sent: self.journal.send(&record, marks),
-                _place: None,
+                _in_flight: in_flight,
                 visit,
                 event,
                 entry,

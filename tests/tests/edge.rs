@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -28,6 +29,13 @@ use harness::{Edge, SECRET, decode, header, maybe_header, told};
 const EVENT: &str = "{ \"id\": \"evt_1\", \"type\": \"invoice.paid\",\n \"created\": 1760000000, \"livemode\": false, \"n\": 1.50 }\n";
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A broker of the test's own, which it may hang.
+async fn kafka_alone(data: &Path) -> Result<Servers> {
+    let mut options = Options::new(data);
+    options.only = BTreeSet::from([Kind::Kafka]);
+    Servers::start(options).await
+}
 
 fn lead() -> Value {
     json!({"clickId": "0123456789abcdEF", "eventName": "Sign up", "customerExternalId": "u_1"})
@@ -343,9 +351,7 @@ async fn what_is_refused_is_not_in_kafka() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_kafka_is_away_calls_are_told_to_retry_and_redirects_redirect() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let mut options = Options::new(data.path());
-    options.only = BTreeSet::from([Kind::Kafka]);
-    let servers = Servers::start(options).await?;
+    let servers = kafka_alone(data.path()).await?;
     let edge = Edge::start(&servers.kafka_bootstrap()?, |config| {
         config.acknowledgement_timeout = Duration::from_secs(2);
         config.redirect_timeout = Duration::from_millis(300);
@@ -398,9 +404,7 @@ async fn while_kafka_is_away_calls_are_told_to_retry_and_redirects_redirect() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn while_kafka_is_away_what_is_answered_waits_in_the_spool() -> Result<()> {
     let data = tempfile::tempdir()?;
-    let mut options = Options::new(data.path());
-    options.only = BTreeSet::from([Kind::Kafka]);
-    let servers = Servers::start(options).await?;
+    let servers = kafka_alone(data.path()).await?;
     let spool = tempfile::tempdir()?;
     let edge = Edge::start(&servers.kafka_bootstrap()?, |config| {
         config.acknowledgement_timeout = Duration::from_secs(2);
@@ -502,9 +506,7 @@ async fn a_full_disk_refuses_calls_and_keeps_what_was_answered() -> Result<()> {
         return Ok(());
     };
     let data = tempfile::tempdir()?;
-    let mut options = Options::new(data.path());
-    options.only = BTreeSet::from([Kind::Kafka]);
-    let servers = Servers::start(options).await?;
+    let servers = kafka_alone(data.path()).await?;
     let edge = Edge::start(&servers.kafka_bootstrap()?, |config| {
         config.acknowledgement_timeout = Duration::from_secs(2);
         config.redirect_timeout = Duration::from_millis(300);

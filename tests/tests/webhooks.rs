@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tributary_avro::{Commission, Config, Conversion, Op, Record, Refund, Topic};
 use tributary_testkit::{eventually, shared};
+use tributary_tests::pipeline::program;
 use tributary_tests::stages::Stages;
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -102,11 +103,6 @@ struct Role(Child);
 
 impl Role {
     fn start(stages: &Stages, environment: &[(&str, &str)]) -> Result<Self> {
-        let mut program = std::env::current_exe()?;
-        program.pop();
-        program.pop();
-        program.push("tributary");
-        ensure!(program.exists(), "{} is not built", program.display());
         let secrets = stages.dir().join("secrets/acme/webhooks");
         std::fs::create_dir_all(&secrets)?;
         for id in ["crm", "slow", "late"] {
@@ -114,7 +110,7 @@ impl Role {
         }
         let kafka = &stages.config.kafka;
         let log = std::fs::File::create(stages.dir().join("webhooks.log"))?;
-        let child = Command::new(program)
+        let child = Command::new(program()?)
             .arg("webhooks")
             .current_dir(stages.dir())
             .env("TRIBUTARY_KAFKA__BOOTSTRAP", &kafka.bootstrap)
@@ -211,6 +207,7 @@ async fn each_event_arrives_signed_and_each_repeat_has_its_id() -> Result<()> {
     .await?;
     // What was there before is history, but for who asks for it.
     write(&stages, "acme/live", &[conversion("sale", "old", 1, Op::Assert)]).await?;
+    // The declaration's time is of milliseconds.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let crm = json!({"id": "crm", "url": format!("{}/crm", receiver.address)});
     let slow = json!({"id": "slow", "url": format!("{}/slow", receiver.address),

@@ -123,11 +123,7 @@ impl Sender {
         };
         let secrets = secrets::of(&self.secrets_dir, &target.workspace, &target.id).await;
         if secrets.is_empty() {
-            let file = self
-                .secrets_dir
-                .join(&target.workspace)
-                .join("webhooks")
-                .join(&target.id);
+            let file = secrets::file(&self.secrets_dir, &target.workspace, &target.id);
             return Err(fail(NO_SECRET, format!("put its secret into {}", file.display())));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tributary_avro::{Commission, Conversion, Dimensions, Op, Refund};
-use tributary_domain::ledger::Row;
+use tributary_domain::ledger::{Row, invoice};
 
 /// One event, ready to be sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,15 +57,27 @@ pub fn payload(row: &Row) -> Payload {
     }
 }
 
+/// What the row says, and whose credit it is.
 fn data(row: &Row) -> Value {
-    match row {
-        Row::Conversion(conversion) => conversion_data(conversion),
-        Row::Commission(commission) => commission_data(commission),
-        Row::Refund(refund) => refund_data(refund),
+    let (mut data, customer_id, dims, keys) = match row {
+        Row::Conversion(c) => (conversion(c), &c.customer, &c.dims, &c.keys),
+        Row::Commission(c) => (commission(c), &c.customer, &c.dims, &c.keys),
+        Row::Refund(r) => (refund(r), &r.customer, &r.dims, &r.keys),
+    };
+    let credit = [
+        ("customer", customer(customer_id)),
+        ("partner", partner(dims)),
+        ("link", link(dims)),
+        ("coupon", text(&dims.coupon)),
+        ("keys", json!(keys)),
+    ];
+    if let Some(fields) = data.as_object_mut() {
+        fields.extend(credit.map(|(name, value)| (name.to_owned(), value)));
     }
+    data
 }
 
-fn conversion_data(conversion: &Conversion) -> Value {
+fn conversion(conversion: &Conversion) -> Value {
     let lines = conversion.lines.iter().map(|line| {
         json!({"product": line.product, "quantity": line.quantity, "amount": line.amount,
                "commission": line.commission, "rewardId": text(&line.reward_id)})
@@ -86,11 +98,7 @@ fn conversion_data(conversion: &Conversion) -> Value {
     });
     json!({
         "eventName": conversion.event_name,
-        "customer": customer(&conversion.customer),
         "click": click(&conversion.dims),
-        "link": link(&conversion.dims),
-        "partner": partner(&conversion.dims),
-        "coupon": text(&conversion.dims.coupon),
         "sale": sale,
         "quantity": conversion.quantity,
         "status": conversion.status,
@@ -98,11 +106,10 @@ fn conversion_data(conversion: &Conversion) -> Value {
         "reason": text(&conversion.reason),
         "rule": text(&conversion.rule),
         "flags": conversion.flags,
-        "keys": conversion.keys,
     })
 }
 
-fn commission_data(commission: &Commission) -> Value {
+fn commission(commission: &Commission) -> Value {
     json!({
         "type": commission.kind,
         "amount": commission.amount,
@@ -114,15 +121,10 @@ fn commission_data(commission: &Commission) -> Value {
         "payoutId": text(&commission.payout_id),
         "conversionId": text(&commission.conversion_id),
         "refundId": text(&commission.refund_id),
-        "customer": customer(&commission.customer),
-        "partner": partner(&commission.dims),
-        "link": link(&commission.dims),
-        "coupon": text(&commission.dims.coupon),
-        "keys": commission.keys,
     })
 }
 
-fn refund_data(refund: &Refund) -> Value {
+fn refund(refund: &Refund) -> Value {
     json!({
         "type": refund.kind,
         "amount": refund.amount,
@@ -133,11 +135,6 @@ fn refund_data(refund: &Refund) -> Value {
         "status": refund.status,
         "reason": text(&refund.reason),
         "conversionId": text(&refund.conversion_id),
-        "customer": customer(&refund.customer),
-        "partner": partner(&refund.dims),
-        "link": link(&refund.dims),
-        "coupon": text(&refund.dims.coupon),
-        "keys": refund.keys,
     })
 }
 
@@ -190,15 +187,6 @@ fn partner(dims: &Dimensions) -> Value {
         return Value::Null;
     }
     json!({"id": dims.partner_id, "programId": text(&dims.program_id), "groupId": text(&dims.group_id)})
-}
-
-fn invoice(keys: &[String], object: &str) -> Value {
-    keys.iter()
-        .map(String::as_str)
-        .chain([object])
-        .map(|key| key.strip_prefix("in:").unwrap_or(key))
-        .find(|key| key.starts_with("in_"))
-        .map_or(Value::Null, |invoice| json!(invoice))
 }
 
 fn text(text: &str) -> Value {

@@ -2,9 +2,14 @@
 //!
 //! Read at each delivery: a new secret needs no restart. Invariant: no secret is logged.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::signature::Secret;
+
+/// Where the secrets of a subscription are.
+pub fn file(dir: &Path, workspace: &str, id: &str) -> PathBuf {
+    dir.join(workspace).join("webhooks").join(id)
+}
 
 /// The secrets in force, the newest first.
 pub async fn of(dir: &Path, workspace: &str, id: &str) -> Vec<Secret> {
@@ -13,8 +18,9 @@ pub async fn of(dir: &Path, workspace: &str, id: &str) -> Vec<Secret> {
     if !workspace.bytes().chain(id.bytes()).all(plain) {
         return Vec::new();
     }
-    let file = dir.join(workspace).join("webhooks").join(id);
-    let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+    let text = tokio::fs::read_to_string(file(dir, workspace, id))
+        .await
+        .unwrap_or_default();
     text.lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())

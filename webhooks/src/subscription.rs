@@ -1,5 +1,6 @@
 //! One subscription: its workspace's part of the ledger, from its own position on, to its address.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// slept may have put it back.
 const COMMIT_ANYWAY: Duration = Duration::from_secs(30);
 const KAFKA_PATIENCE: Duration = Duration::from_secs(10);
+/// After a failure of Kafka or the registry, which are asked again until they answer.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What all subscriptions of a process share.
@@ -75,10 +77,10 @@ impl Shared {
         }
     }
 
-    async fn row(&self, topic: usize, value: &[u8]) -> Result<Row, DecodeFailure> {
-        Ok(match LEDGER.get(topic) {
-            Some(Topic::Conversions) => Row::Conversion(Box::new(self.conversions.decode(value).await?)),
-            Some(Topic::Refunds) => Row::Refund(Box::new(self.refunds.decode(value).await?)),
+    async fn row(&self, topic: Topic, value: &[u8]) -> Result<Row, DecodeFailure> {
+        Ok(match topic {
+            Topic::Conversions => Row::Conversion(Box::new(self.conversions.decode(value).await?)),
+            Topic::Refunds => Row::Refund(Box::new(self.refunds.decode(value).await?)),
             _ => Row::Commission(Box::new(self.commissions.decode(value).await?)),
         })
     }
@@ -106,7 +108,7 @@ pub struct Subscription {
 
 /// One partition of one topic of the ledger.
 struct Place {
-    topic: usize,
+    topic: Topic,
     name: String,
     partition: i32,
     progress: Progress,
@@ -259,7 +261,7 @@ impl Subscription {
                 .modes
                 .iter()
                 .map(|mode| partition(self.key(mode).as_bytes(), count));
-            for number in numbers.collect::<std::collections::BTreeSet<_>>() {
+            for number in numbers.collect::<BTreeSet<_>>() {
                 // Asked for before the times are: "the end" would be that of later.
                 let (_, end) = consumer.fetch_watermarks(&name, number, KAFKA_PATIENCE)?;
                 ends.push((topic, number, end));
@@ -287,7 +289,6 @@ impl Subscription {
                 (None, Offset::Offset(offset)) => Progress::new(offset),
                 (None, _) => Progress::new(end),
             };
-            let topic = LEDGER.iter().position(|known| *known == topic).context("topic")?;
             places.push(Place {
                 topic,
                 name,

@@ -25,7 +25,7 @@ pub use books::{Books, Use};
 pub use entries::{Inputs, Told, entries};
 pub use lead::{Lead, LeadKind, leads};
 pub use refunds::refund_by_api;
-pub use row::Row;
+pub use row::{Row, invoice};
 pub use sale::{Payment, Sale, Settings, Waiting, payment};
 pub use subscription::Subscription;
 pub use view::{Birth, CouponUse, Redeemed, Span, Touches, View};

@@ -26,6 +26,15 @@ macro_rules! each {
 
 pub(super) use each;
 
+/// Stripe's ID of the invoice among the IDs that find an entry, its own object last.
+pub fn invoice<'a>(keys: &'a [String], object: &'a str) -> Option<&'a str> {
+    keys.iter()
+        .map(String::as_str)
+        .chain([object])
+        .map(|key| key.strip_prefix("in:").unwrap_or(key))
+        .find(|key| key.starts_with("in_"))
+}
+
 impl Row {
     /// Entry ID.
     pub fn id(&self) -> &str {
