@@ -56,6 +56,9 @@ pub struct Options {
     /// Links of the edge that redirects.
     #[arg(long, default_value_t = 1_000_000)]
     links: u64,
+    /// So many of them are visited; as many as there are: each visit that misses the processor's caches, too.
+    #[arg(long, default_value_t = 10_000)]
+    visited: u64,
     /// Only these: edge, floor, edge.c64, floor.c64, relay, redirect, away.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -247,7 +250,7 @@ async fn redirecting(ground: &Ground, options: &Options, roles: &mut Vec<Role>) 
     decimal("redirect.load_seconds", seconds, 2, "s");
     decimal("redirect.loaded_rss", edge.peak_rss(), 0, "MiB");
     let visits = linked.path("visits");
-    redirects::write_visits(&visits, options.links)?;
+    redirects::write_visits(&visits, options.visited.min(options.links))?;
     let load = Load::replay(&linked, visits, options.connections)?;
     let target = Target::new("redirect", &edge, format!("http://{address}"), load, &linked);
     roles.push(edge);

@@ -23,6 +23,7 @@ mod repeats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
@@ -40,6 +41,9 @@ use commit::Committer;
 use land::Shared;
 use letters::DeadLetters;
 use people::People;
+
+/// Longer than a client waits for the answer to its leaving.
+const CLOSES_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why the sink stopped.
 #[derive(Debug, thiserror::Error)]
@@ -136,22 +140,26 @@ pub async fn run(
         tables.push(describe(&client, foreign).await?);
     }
     let assignments = Arc::new(Assignments::default());
-    let consumer: Arc<SinkConsumer> =
-        Arc::new(consumer_config(&config).create_with_context(Context::new(assignments.clone()))?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let context = Context::new(assignments.clone(), stop.clone());
+    let consumer: Arc<SinkConsumer> = Arc::new(consumer_config(&config).create_with_context(context)?);
     let topics: Vec<&str> = tables.iter().map(|table| table.topic.as_str()).collect();
     consumer.subscribe(&topics)?;
-    let committer = Committer::start(consumer.clone(), assignments.clone())?;
+    let committer = Committer::start(&consumer, assignments.clone())?;
     let letters = Arc::new(DeadLetters::new(&config, schemas.clone())?);
-    let stop = Arc::new(AtomicBool::new(false));
     let mut people = JoinSet::new();
     if config.pipeline {
-        let people_of = People::new(
+        let mut people_of = People::new(
             &config,
             &clickhouse,
             (letters.clone(), schemas.clone()),
             stop.clone(),
         )?;
-        people.spawn(people_of.run());
+        people.spawn(async move {
+            let ended = people_of.run().await;
+            close("people", people_of).await;
+            ended
+        });
     }
     let shared = Arc::new(Shared {
         client,
@@ -160,7 +168,7 @@ pub async fn run(
         deduplication_window: u64::from(clickhouse.deduplication_window),
     });
     let (done, mut finished) = tokio::sync::oneshot::channel();
-    let poll = poll::Poll::new(
+    let mut poll = poll::Poll::new(
         config,
         tables,
         poll::Wiring {
@@ -174,12 +182,12 @@ pub async fn run(
     );
     std::thread::Builder::new()
         .name("sink-poll".to_owned())
-        .spawn(move || done.send(poll.run()).ok())
+        .spawn(move || done.send((poll.run(), poll)).ok())
         .map_err(|error| SinkError::Internal(error.to_string()))?;
     tokio::pin!(shutdown);
-    let gone = || SinkError::Internal("the poll thread ended by a panic".to_owned());
+    let gone = |_| SinkError::Internal("the poll thread ended by a panic".to_owned());
     tokio::select! {
-        result = &mut finished => return result.map_err(|_| gone())?,
+        ended = &mut finished => return ended.map_err(gone)?.0,
         Some(ended) = people.join_next() => {
             stop.store(true, Ordering::Relaxed);
             return joined(ended);
@@ -190,7 +198,20 @@ pub async fn run(
     while let Some(ended) = people.join_next().await {
         joined(ended)?;
     }
-    finished.await.map_err(|_| gone())?
+    let (ended, poll) = finished.await.map_err(gone)?;
+    tracing::info!("what was read is in ClickHouse and committed");
+    close("sink", poll).await;
+    ended
+}
+
+/// Drops what holds a consumer, which leaves its group: on a thread of its own, and not waited for any longer than is
+/// useful. The client has been seen not to close in the middle of a rebalance; then the group gives the partitions on
+/// when the session ends.
+async fn close<T: Send + 'static>(group: &'static str, holder: T) {
+    let closing = tokio::task::spawn_blocking(move || drop(holder));
+    if tokio::time::timeout(CLOSES_WITHIN, closing).await.is_err() {
+        tracing::warn!(group, "the Kafka client does not close, ending without");
+    }
 }
 
 fn joined(ended: Result<Result<(), SinkError>, JoinError>) -> Result<(), SinkError> {

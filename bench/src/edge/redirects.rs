@@ -41,11 +41,11 @@ pub async fn declare(ground: &Ground, links: u64) -> Result<()> {
     bulk.finish()
 }
 
-/// Writes visits for wrk: the link that is clicked most often gets a fourteenth of them, of a million.
-pub fn write_visits(file: &Path, links: u64) -> Result<()> {
+/// Writes visits of the first so many links for wrk: the one that is clicked most often gets a tenth of them, of 10,000.
+pub fn write_visits(file: &Path, visited: u64) -> Result<()> {
     let mut shares = Vec::new();
     let mut sum = 0.0;
-    for rank in 1..=links {
+    for rank in 1..=visited {
         sum += 1.0 / rank as f64;
         shares.push(sum);
     }

@@ -48,7 +48,8 @@ impl Context {
         lock(&self.ends).get(&(topic.to_owned(), partition)).copied()
     }
 
-    /// From here on revocations are granted at once: nobody polls for events any more.
+    /// From here on each rebalance is answered at once, since nobody looks at events any more: a client of which one
+    /// is not answered, an assignment either, cannot be closed.
     pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
@@ -80,7 +81,11 @@ impl ConsumerContext for Context {
             .collect();
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            let answer = if assigned { Ok(()) } else { release(consumer, list) };
+            let answer = if assigned {
+                take(consumer, list)
+            } else {
+                release(consumer, list)
+            };
             if let Err(error) = answer {
                 tracing::warn!(%error, "giving up partitions while closing");
             }

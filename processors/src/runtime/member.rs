@@ -30,6 +30,8 @@ pub use task::{Positions, Start, Task};
 
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than a client waits for the answer to its leaving.
+const CLOSES_WITHIN: Duration = Duration::from_secs(8);
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
 /// What a stage tells the runtime about itself.
@@ -79,9 +81,27 @@ pub fn run(settings: &Settings, stage: Arc<dyn Stage>, shutdown: &AtomicBool, he
         housekeeping: Instant::now(),
     };
     let result = member.poll_until(shutdown);
-    health.running(member.stage.name(), false);
+    let name = member.stage.name();
+    health.running(name, false);
+    let consumer = Arc::clone(&member.consumer);
     let left = member.leave();
+    close(name, consumer);
     result.and(left)
+}
+
+/// Closes the consumer on a thread of its own, and waits for it no longer than is useful: a client that does not close
+/// must not keep the process. Its partitions were given back by then.
+fn close(stage: &str, consumer: Arc<Member>) {
+    let (closed, wait) = std::sync::mpsc::channel();
+    let closing = std::thread::spawn(move || {
+        drop(consumer);
+        closed.send(()).ok();
+    });
+    if wait.recv_timeout(CLOSES_WITHIN).is_err() {
+        tracing::warn!(stage, "the Kafka client does not close, ending without");
+        return;
+    }
+    closing.join().ok();
 }
 
 struct Loop {

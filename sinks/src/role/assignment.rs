@@ -5,6 +5,7 @@
 //! are refused from that moment on.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,67 +76,90 @@ impl Assignments {
     }
 }
 
-/// Asks Kafka, several times: a broker that was away answers at once, and not yet well.
-fn ask<T>(question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
-    let mut tries = 1;
-    loop {
-        match question() {
-            Err(error) if tries < ASK_TIMES => tracing::warn!(%error, "positions"),
-            answer => return answer,
-        }
-        tries += 1;
-        std::thread::sleep(ASK_AGAIN);
-    }
+pub(super) struct Context {
+    assignments: Arc<Assignments>,
+    stop: Arc<AtomicBool>,
 }
 
-pub(super) struct Context(Arc<Assignments>);
-
 impl Context {
-    pub(super) fn new(assignments: Arc<Assignments>) -> Self {
-        Self(assignments)
+    /// `stop`: the sink is ending, and takes no more partitions.
+    pub(super) fn new(assignments: Arc<Assignments>, stop: Arc<AtomicBool>) -> Self {
+        Self { assignments, stop }
+    }
+
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Asks Kafka, several times: a broker that was away answers at once, and not yet well.
+    fn ask<T>(&self, question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+        let mut tries = 1;
+        loop {
+            match question() {
+                Err(error) if tries < ASK_TIMES && !self.stops() => tracing::warn!(%error, "positions"),
+                answer => return answer,
+            }
+            tries += 1;
+            std::thread::sleep(ASK_AGAIN);
+        }
+    }
+
+    /// Owns the partitions from here on, where the list then says that reading starts.
+    fn own(&self, consumer: &SinkConsumer, list: &mut TopicPartitionList) -> KafkaResult<()> {
+        let committed = self.ask(|| consumer.committed_offsets(list.clone(), ASK))?;
+        let mut epochs = self.assignments.hold();
+        for element in committed.elements() {
+            element.error()?;
+            let place = (element.topic().to_owned(), element.partition());
+            let (start, fresh) = match element.offset() {
+                Offset::Offset(offset) => (offset, false),
+                _ => {
+                    let watermarks =
+                        self.ask(|| consumer.fetch_watermarks(element.topic(), element.partition(), ASK))?;
+                    (watermarks.0, true)
+                }
+            };
+            list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(start))?;
+            epochs.last += 1;
+            let epoch = epochs.last;
+            epochs.owned.insert(place.clone(), epoch);
+            self.assignments.push(Event::Assigned {
+                place,
+                epoch,
+                start,
+                metadata: element.metadata().to_owned(),
+                fresh,
+            });
+        }
+        Ok(())
     }
 
     fn assign(&self, consumer: &SinkConsumer, list: &mut TopicPartitionList) -> KafkaResult<()> {
-        if list.count() > 0 {
-            let committed = ask(|| consumer.committed_offsets(list.clone(), ASK))?;
-            let mut epochs = self.0.hold();
-            for element in committed.elements() {
-                element.error()?;
-                let place = (element.topic().to_owned(), element.partition());
-                let (start, fresh) = match element.offset() {
-                    Offset::Offset(offset) => (offset, false),
-                    _ => {
-                        let watermarks =
-                            ask(|| consumer.fetch_watermarks(element.topic(), element.partition(), ASK))?;
-                        (watermarks.0, true)
-                    }
-                };
-                list.set_partition_offset(element.topic(), element.partition(), Offset::Offset(start))?;
-                epochs.last += 1;
-                let epoch = epochs.last;
-                epochs.owned.insert(place.clone(), epoch);
-                self.0.push(Event::Assigned {
-                    place,
-                    epoch,
-                    start,
-                    metadata: element.metadata().to_owned(),
-                    fresh,
-                });
-            }
-        }
-        match consumer.rebalance_protocol() {
+        let owned = match list.count() {
+            0 => Ok(()),
+            // A consumer that is being closed is asked in vain, for a minute.
+            _ if self.stops() => Ok(()),
+            _ => self.own(consumer, list),
+        };
+        // In any case: without an answer to its rebalance the client could not be closed. Records of partitions that
+        // are not owned are passed over.
+        let assigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
             _ => consumer.assign(list),
+        };
+        match owned {
+            Err(_) if self.stops() => assigned,
+            owned => owned.and(assigned),
         }
     }
 
     fn revoke(&self, consumer: &SinkConsumer, list: &TopicPartitionList) -> KafkaResult<()> {
         // Waits for a commit that is on its way.
-        let mut epochs = self.0.hold();
+        let mut epochs = self.assignments.hold();
         for element in list.elements() {
             let place = (element.topic().to_owned(), element.partition());
             epochs.owned.remove(&place);
-            self.0.push(Event::Revoked(place));
+            self.assignments.push(Event::Revoked(place));
         }
         drop(epochs);
         match consumer.rebalance_protocol() {
@@ -154,7 +178,7 @@ impl ConsumerContext for Context {
             _ => self.revoke(consumer, list),
         };
         if let Err(error) = result {
-            self.0.push(Event::Failed(error));
+            self.assignments.push(Event::Failed(error));
         }
     }
 }

@@ -4,8 +4,8 @@
 //! for later is committed later. A place whose epoch is over is refused here, under the same lock that the rebalance
 //! takes: otherwise the former owner's late commit could overwrite the new owner's plan.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
@@ -38,10 +38,11 @@ pub(super) struct Committer(Sender<Request>);
 
 impl Committer {
     pub(super) fn start(
-        consumer: Arc<SinkConsumer>,
+        consumer: &Arc<SinkConsumer>,
         assignments: Arc<Assignments>,
     ) -> Result<Self, SinkError> {
         let (sender, requests) = channel();
+        let consumer = Arc::downgrade(consumer);
         std::thread::Builder::new()
             .name("sink-commit".to_owned())
             .spawn(move || work(&consumer, &assignments, &requests))
@@ -71,7 +72,8 @@ impl Committer {
     }
 }
 
-fn work(consumer: &SinkConsumer, assignments: &Assignments, requests: &Receiver<Request>) {
+// The consumer is closed by who polls it: here it is held for a commit only.
+fn work(consumer: &Weak<SinkConsumer>, assignments: &Assignments, requests: &Receiver<Request>) {
     let mut held_over = None;
     while let Some(first) = held_over.take().or_else(|| requests.recv().ok()) {
         let mut batch = vec![first];
@@ -83,7 +85,10 @@ fn work(consumer: &SinkConsumer, assignments: &Assignments, requests: &Receiver<
             }
             batch.push(next);
         }
-        commit(consumer, assignments, batch);
+        let Some(consumer) = consumer.upgrade() else {
+            return;
+        };
+        commit(&consumer, assignments, batch);
     }
 }
 

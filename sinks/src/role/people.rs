@@ -88,8 +88,9 @@ impl People {
         })
     }
 
-    /// Runs until it shall stop; what is not inserted by then is read again.
-    pub(super) async fn run(mut self) -> Result<(), SinkError> {
+    /// Runs until it shall stop; what is not inserted by then is read again. Then the consumer is to be closed by
+    /// dropping this.
+    pub(super) async fn run(&mut self) -> Result<(), SinkError> {
         while !self.stopped() {
             let records = self.gather().await;
             if records.is_empty() {

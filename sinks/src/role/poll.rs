@@ -41,7 +41,7 @@ const TICK: usize = 128;
 /// Full for longer than this, partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What is in flight at the end may take this long.
-const LAST_FLIGHTS: Duration = Duration::from_secs(20);
+const LAST_FLIGHTS: Duration = Duration::from_secs(15);
 
 /// What the poll thread works with.
 pub(super) struct Wiring {
@@ -95,7 +95,15 @@ impl Poll {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<(), SinkError> {
+    /// Works until the sink stops. Then the consumer is to be closed by dropping this.
+    pub(super) fn run(&mut self) -> Result<(), SinkError> {
+        let ended = self.work();
+        // Whatever ended it: while the consumer is closed, no partition is taken.
+        self.wiring.stop.store(true, Ordering::Relaxed);
+        ended
+    }
+
+    fn work(&mut self) -> Result<(), SinkError> {
         let consumer = self.wiring.consumer.clone();
         while !self.wiring.stop.load(Ordering::Relaxed) {
             self.tick(false)?;

@@ -52,6 +52,18 @@ struct State {
     killed: bool,
     stopping: bool,
     last: Option<ExitStatus>,
+    /// Of the life that runs, or ran last.
+    log: PathBuf,
+}
+
+impl State {
+    fn log_tail(&self, lines: usize) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all.get(all.len().saturating_sub(lines)..)
+            .unwrap_or_default()
+            .join("\n")
+    }
 }
 
 /// A supervised process.
@@ -153,8 +165,9 @@ impl Role {
         {
             ensure!(
                 Instant::now() < deadline,
-                "{} does not stop when asked",
-                self.name
+                "{} does not stop when asked; the end of its log:\n{}",
+                self.name,
+                lock(&self.state).log_tail(40)
             );
             std::thread::sleep(POLL);
         }
@@ -212,6 +225,7 @@ fn supervise(spec: &Spec, shared: &Mutex<State>) {
             let mut state = lock(shared);
             state.killed = false;
             state.pid = Some(child.id());
+            state.log.clone_from(&log);
             if state.stopping {
                 send("KILL", child.id()).ok();
             }
@@ -234,10 +248,7 @@ fn supervise(spec: &Spec, shared: &Mutex<State>) {
                 Death::AtPoint(point)
             }
             _ if killed && state.killed => Death::Killed,
-            _ => {
-                let tail: Vec<&str> = text.lines().rev().take(5).collect();
-                Death::Unexpected(format!("{status:?}, {}: {tail:?}", log.display()))
-            }
+            _ => Death::Unexpected(format!("{status:?}, {}:\n{}", log.display(), state.log_tail(5))),
         };
         state.deaths.push(death);
         drop(state);
