@@ -40,15 +40,15 @@ pub struct Options {
     /// Connections.
     #[arg(long, default_value_t = 256)]
     connections: u32,
-    /// Seconds of load in each round.
-    #[arg(long, default_value_t = 10)]
+    /// Seconds of load in each round: short, so that what is compared ran in the same moment.
+    #[arg(long, default_value_t = 3)]
     seconds: u32,
     /// Seconds of load before the rounds, on each, in two turns: a broker that still compiles its own code costs
     /// three times as much a record, and takes the processor from whoever is measured.
     #[arg(long, default_value_t = 10)]
     warm_up: u32,
     /// Rounds: one turn of each, then the same in reverse order, ...
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 12)]
     rounds: u32,
     /// Partitions of both topics.
     #[arg(long, default_value_t = 4)]
@@ -332,12 +332,14 @@ fn report(targets: &[Target]) {
         decimal(&format!("{name}.p99"), median(&figures.p99), 2, "ms");
         decimal(&format!("{name}.peak_rss"), proc::peak_rss(*pid), 0, "MiB");
     }
+    // Round by round, since the machine is not as fast in one as in the next.
     let to = |ours: &str, theirs: &str, what: &str, of: fn(&Figures) -> &Vec<f64>| {
         let of = |name: &str| {
             let found = targets.iter().find(|target| target.name == name);
-            found.map_or(f64::NAN, |target| median(of(&target.figures)))
+            found.map_or(&[][..], |target| of(&target.figures))
         };
-        ratio(&format!("{ours}.{what}"), of(ours), of(theirs));
+        let ratios: Vec<f64> = of(ours).iter().zip(of(theirs)).map(|(a, b)| a / b).collect();
+        ratio(&format!("{ours}.{what}"), median(&ratios), 1.0);
     };
     for (ours, theirs) in [("edge", "floor"), ("edge.c64", "floor.c64")] {
         to(ours, theirs, "rate", |f| &f.rates);

@@ -3,10 +3,11 @@
 use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tributary_avro::Conversion;
 use tributary_domain::ledger::invoice;
 
 use crate::period::utc_text;
-use crate::record::{click, dimension, dimensions, link, parsed, partner, text_or_null};
+use crate::record::{click, dimension, dimensions, dimensions_of, link, parsed, partner, text_or_null};
 
 /// A conversion that stands.
 #[derive(Row, Deserialize)]
@@ -41,6 +42,44 @@ pub struct ConversionRow {
     commissions: Vec<i64>,
     rewards: Vec<String>,
     explanation: String,
+}
+
+impl From<Conversion> for ConversionRow {
+    fn from(conversion: Conversion) -> Self {
+        let lines = &conversion.lines;
+        Self {
+            dimensions: dimensions_of(&conversion.dims, &conversion.customer),
+            clicked_ms: conversion.dims.clicked_at,
+            products: lines.iter().map(|line| line.product.clone()).collect(),
+            quantities: lines.iter().map(|line| line.quantity).collect(),
+            amounts: lines.iter().map(|line| line.amount).collect(),
+            commissions: lines.iter().map(|line| line.commission).collect(),
+            rewards: lines.iter().map(|line| line.reward_id.clone()).collect(),
+            id: conversion.id,
+            revision: conversion.revision,
+            kind: conversion.kind,
+            at_ms: conversion.at,
+            object: conversion.object,
+            keys: conversion.keys,
+            event_name: conversion.event_name,
+            status: conversion.status,
+            amount: conversion.amount,
+            currency: conversion.currency,
+            original_amount: conversion.original_amount,
+            original_currency: conversion.original_currency,
+            fx: conversion.fx,
+            quantity: conversion.quantity,
+            sale_type: conversion.sale_type,
+            billing: conversion.billing,
+            source: conversion.source,
+            attributed_by: conversion.attributed_by,
+            reason: conversion.reason,
+            rule: conversion.rule,
+            commission: conversion.commission,
+            flags: conversion.flags,
+            explanation: conversion.explanation,
+        }
+    }
 }
 
 impl ConversionRow {

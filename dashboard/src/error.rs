@@ -22,6 +22,9 @@ pub enum ApiError {
     /// The interface has it, this version does not.
     #[error("{0}")]
     NotOffered(String),
+    /// As much is going on as this process takes.
+    #[error("{0}")]
+    TooMany(String),
     /// What is declared is not read yet.
     #[error("Starting: what is declared is not read yet.")]
     Starting,
@@ -43,6 +46,7 @@ impl ApiError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Database(_) | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -52,6 +56,7 @@ impl ApiError {
             Self::BadRequest(_) | Self::MethodNotAllowed(_) => "bad_request",
             Self::NotFound(_) => "not_found",
             Self::NotOffered(_) => "not_implemented",
+            Self::TooMany(_) => "rate_limit_exceeded",
             Self::Database(_) | Self::Starting => "internal_server_error",
         }
     }
@@ -70,7 +75,7 @@ impl IntoResponse for ApiError {
             "doc_url": format!("https://dub.co/docs/api-reference/errors#{}", code.replace('_', "-")),
         }});
         let mut response = (self.status(), Json(body)).into_response();
-        if matches!(self, Self::Database(_) | Self::Starting) {
+        if matches!(self, Self::Database(_) | Self::Starting | Self::TooMany(_)) {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("2"));

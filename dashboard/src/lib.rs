@@ -23,7 +23,9 @@
 )]
 
 mod analytics;
+mod commissions;
 mod conversion_record;
+mod customers;
 mod database;
 mod dimensions;
 mod error;
@@ -31,9 +33,11 @@ mod events;
 mod filters;
 mod funnel;
 mod health;
+mod kafka;
 mod manage;
 mod overview;
 mod page;
+mod paging;
 mod parameters;
 mod payments;
 mod period;
@@ -43,8 +47,11 @@ mod routes;
 mod scope;
 mod server;
 mod statement;
+mod stream;
 mod sums;
 
 pub use database::ClickHouseConfig;
+pub use kafka::Kafka;
 pub use manage::{ConfigReader, ConfigTopic, Management};
 pub use server::{DashboardConfig, MetricsText, run, serve};
+pub use stream::{Live, Reader, Readers, Topics};

@@ -1,4 +1,4 @@
-//! The page for people, embedded: no build step, nothing fetched from elsewhere.
+//! The pages for people, embedded: no build step, nothing fetched from elsewhere.
 //!
 //! Invariant: the content security policy allows this origin only, so text from the ledger can run nothing.
 
@@ -20,14 +20,28 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &str); 7] = [
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+const HTML: &str = "text/html; charset=utf-8";
+
+const FILES: [(&str, &str, &str); 15] = [
+    ("/", HTML, include_str!("page/index.html")),
+    ("/live", HTML, include_str!("page/live.html")),
+    ("/people", HTML, include_str!("page/customers.html")),
+    ("/earnings", HTML, include_str!("page/commissions.html")),
     (
         "/assets/style.css",
         "text/css; charset=utf-8",
         include_str!("page/style.css"),
     ),
     ("/assets/app.js", SCRIPT, include_str!("page/app.js")),
+    ("/assets/common.js", SCRIPT, include_str!("page/common.js")),
+    ("/assets/listing.js", SCRIPT, include_str!("page/listing.js")),
+    ("/assets/customers.js", SCRIPT, include_str!("page/customers.js")),
+    (
+        "/assets/commissions.js",
+        SCRIPT,
+        include_str!("page/commissions.js"),
+    ),
+    ("/assets/live.js", SCRIPT, include_str!("page/live.js")),
     ("/assets/panels.js", SCRIPT, include_str!("page/panels.js")),
     ("/assets/chart.js", SCRIPT, include_str!("page/chart.js")),
     ("/assets/format.js", SCRIPT, include_str!("page/format.js")),

@@ -91,16 +91,20 @@ pub async fn payment(
     })))
 }
 
-fn by_keys(scope: &Scope, id: &str, columns: &str, table: &str, condition: &str) -> Statement {
+/// The ways in which a payment's ID may stand in the ledger's `keys`.
+pub fn keys_of(id: &str) -> Vec<String> {
     let prefixed = OBJECT_KINDS.iter().map(|kind| format!("{kind}:{id}"));
-    let keys = std::iter::once(id.to_owned()).chain(prefixed).collect();
+    std::iter::once(id.to_owned()).chain(prefixed).collect()
+}
+
+fn by_keys(scope: &Scope, id: &str, columns: &str, table: &str, condition: &str) -> Statement {
     Statement::new(format!(
         "SELECT {columns} FROM {table} WHERE {} ORDER BY at, id",
         standing(table, condition)
     ))
     .with_all(scope.values())
     .with("id", Value::Text(id.to_owned()))
-    .with("keys", Value::Texts(keys))
+    .with("keys", Value::Texts(keys_of(id)))
 }
 
 #[derive(Row, Deserialize)]

@@ -5,6 +5,7 @@
 use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tributary_avro::{Click, Dimensions, Refund};
 
 use crate::period::utc_text;
 
@@ -45,6 +46,40 @@ const DIMENSIONS: [&str; 25] = [
     "utm_content",
     "customer",
 ];
+
+/// The same array of a record as it comes from Kafka.
+pub fn dimensions_of(dims: &Dimensions, customer: &str) -> Vec<String> {
+    let value = |name| -> &str {
+        match name {
+            "click_id" => &dims.click_id,
+            "link_id" => &dims.link_id,
+            "domain" => &dims.domain,
+            "key" => &dims.key,
+            "url" => &dims.url,
+            "partner_id" => &dims.partner_id,
+            "program_id" => &dims.program_id,
+            "group_id" => &dims.group_id,
+            "coupon" => &dims.coupon,
+            "trigger" => &dims.trigger,
+            "country" => &dims.country,
+            "region" => &dims.region,
+            "city" => &dims.city,
+            "continent" => &dims.continent,
+            "device" => &dims.device,
+            "browser" => &dims.browser,
+            "os" => &dims.os,
+            "referer" => &dims.referer,
+            "referer_url" => &dims.referer_url,
+            "utm_source" => &dims.utm_source,
+            "utm_medium" => &dims.utm_medium,
+            "utm_campaign" => &dims.utm_campaign,
+            "utm_term" => &dims.utm_term,
+            "utm_content" => &dims.utm_content,
+            _ => customer,
+        }
+    };
+    DIMENSIONS.iter().map(|name| value(name).to_owned()).collect()
+}
 
 /// The dimension columns as one array; for clicks with what clicks lack as empty text.
 pub fn dimensions(clicks: bool) -> String {
@@ -151,6 +186,43 @@ impl ClickRow {
     }
 }
 
+impl From<Click> for ClickRow {
+    fn from(click: Click) -> Self {
+        let at_ms = click.at;
+        let dims = Dimensions {
+            click_id: click.id,
+            clicked_at: at_ms,
+            link_id: click.link_id,
+            domain: click.domain,
+            key: click.key,
+            url: click.url,
+            partner_id: click.partner_id,
+            program_id: click.program_id,
+            group_id: click.group_id,
+            coupon: String::new(),
+            trigger: click.trigger,
+            country: click.country,
+            region: click.region,
+            city: click.city,
+            continent: click.continent,
+            device: click.device,
+            browser: click.browser,
+            os: click.os,
+            referer: click.referer,
+            referer_url: click.referer_url,
+            utm_source: click.utm_source,
+            utm_medium: click.utm_medium,
+            utm_campaign: click.utm_campaign,
+            utm_term: click.utm_term,
+            utm_content: click.utm_content,
+        };
+        Self {
+            at_ms,
+            dimensions: dimensions_of(&dims, ""),
+        }
+    }
+}
+
 /// A refund, dispute or credit note that stands.
 #[derive(Row, Deserialize)]
 pub struct RefundRow {
@@ -211,6 +283,28 @@ impl RefundRow {
             "commission": self.commission,
             "explanation": parsed(&self.explanation),
         })
+    }
+}
+
+impl From<Refund> for RefundRow {
+    fn from(refund: Refund) -> Self {
+        Self {
+            dimensions: dimensions_of(&refund.dims, &refund.customer),
+            clicked_ms: refund.dims.clicked_at,
+            id: refund.id,
+            kind: refund.kind,
+            at_ms: refund.at,
+            object: refund.object,
+            conversion_id: refund.conversion_id,
+            status: refund.status,
+            reason: refund.reason,
+            amount: refund.amount,
+            currency: refund.currency,
+            original_amount: refund.original_amount,
+            original_currency: refund.original_currency,
+            commission: refund.commission,
+            explanation: refund.explanation,
+        }
     }
 }
 

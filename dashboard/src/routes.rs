@@ -14,12 +14,12 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::error::ApiError;
 use crate::server::Application;
-use crate::{analytics, events, funnel, health, manage, overview, page, payments};
+use crate::{
+    analytics, commissions, customers, events, funnel, health, manage, overview, page, payments, stream,
+};
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
-const NOT_OFFERED: [&str; 15] = [
-    "commissions",
-    "customers",
+const NOT_OFFERED: [&str; 13] = [
     "openapi.json",
     "tags",
     "folders",
@@ -39,11 +39,14 @@ pub fn router(application: Application) -> Router {
     Router::new()
         .route("/analytics", get(analytics::analytics))
         .route("/events", get(events::events))
-        .route("/events/stream", get(not_offered))
+        .route("/events/stream", get(stream::stream))
         .route("/funnel", get(funnel::funnel))
         .route("/overview", get(overview::overview))
         .route("/workspaces", get(overview::list_workspaces))
         .route("/payments/{id}", get(payments::payment))
+        .route("/commissions", get(commissions::list))
+        .route("/customers", get(customers::list))
+        .route("/customers/{id}", get(customers::one))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))
         .merge(managed())
         .route("/healthz", get(health::alive))

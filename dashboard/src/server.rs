@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use crate::database::{ClickHouseConfig, Database};
 use crate::manage::Management;
 use crate::routes;
+use crate::stream::Live;
 
 /// Renders the process's metrics as Prometheus text; the process owns the recorder, not this role.
 #[derive(Clone, Default)]
@@ -43,6 +44,8 @@ pub struct DashboardConfig {
     pub metrics: MetricsText,
     /// Links and partners; without it their operations are not offered, and keys of the API are not known.
     pub management: Option<Management>,
+    /// Live events; without it they are not offered.
+    pub live: Option<Live>,
 }
 
 impl Default for DashboardConfig {
@@ -52,6 +55,7 @@ impl Default for DashboardConfig {
             clickhouse: ClickHouseConfig::default(),
             metrics: MetricsText::default(),
             management: None,
+            live: None,
         }
     }
 }
@@ -61,6 +65,7 @@ pub(crate) struct Application {
     pub database: Database,
     pub metrics: MetricsText,
     pub management: Option<Management>,
+    pub live: Option<Live>,
 }
 
 /// Listens and answers until `shutdown` resolves; requests in flight are finished.
@@ -95,6 +100,13 @@ pub async fn serve(
         database: Database::new(&config.clickhouse),
         metrics: config.metrics,
         management: config.management,
+        live: config.live.clone(),
+    };
+    let shutdown = async move {
+        shutdown.await;
+        if let Some(live) = config.live {
+            live.stop();
+        }
     };
     axum::serve(listener, routes::router(application))
         .with_graceful_shutdown(shutdown)

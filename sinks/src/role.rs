@@ -187,7 +187,11 @@ pub async fn run(
     tokio::pin!(shutdown);
     let gone = |_| SinkError::Internal("the poll thread ended by a panic".to_owned());
     tokio::select! {
-        ended = &mut finished => return ended.map_err(gone)?.0,
+        ended = &mut finished => {
+            let (ended, poll) = ended.map_err(gone)?;
+            close("sink", poll).await;
+            return ended;
+        }
         Some(ended) = people.join_next() => {
             stop.store(true, Ordering::Relaxed);
             return joined(ended);

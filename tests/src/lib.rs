@@ -1,6 +1,7 @@
 //! Helpers that several end-to-end tests share.
 
 pub mod callers;
+pub mod chromium;
 pub mod counting;
 pub mod ledger;
 pub mod pipeline;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tributary_testkit::{eventually, free_port};
+use tributary_tests::chromium::chromium;
 use tributary_tests::pipeline::Pipeline;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,15 +48,6 @@ fn apply(pipeline: &Pipeline, sites: u16, shop: u16) -> Result<()> {
     let secrets = pipeline.dir().join("secrets/shop");
     std::fs::create_dir_all(&secrets)?;
     Ok(std::fs::write(secrets.join("stripe"), "whsec_shop")?)
-}
-
-fn chromium() -> Result<PathBuf> {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .flat_map(|dir| names.map(|name| dir.join(name)))
-        .find(|program| program.is_file())
-        .context("there is no Chromium: run scripts/install-tools")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,10 +9,20 @@
     clippy::panic
 )]
 
+#[path = "dashboard/commissions.rs"]
+mod commissions;
+#[path = "dashboard/cookbook.rs"]
+mod cookbook;
+#[path = "dashboard/customers.rs"]
+mod customers;
 #[path = "dashboard/fixture.rs"]
 mod fixture;
+#[path = "dashboard/grafana.rs"]
+mod grafana;
 #[path = "dashboard/lookups.rs"]
 mod lookups;
+#[path = "dashboard/pages.rs"]
+mod pages;
 
 use std::collections::BTreeMap;
 
@@ -159,6 +169,19 @@ fn sums_by_hour_and_raw_rows_agree() {
             fixture.get(&question),
             fixture.get(&format!("{question}&browser=-Netscape")),
             "{zone}"
+        );
+    }
+    for filter in [
+        "",
+        "&partnerId=pn_lena",
+        "&country=-US&coupon=LENA20",
+        "&saleType=new",
+    ] {
+        let question = format!("/overview?{PERIOD}{filter}");
+        assert_eq!(
+            fixture.get(&question),
+            fixture.get(&format!("{question}&browser=-Netscape")),
+            "{filter}"
         );
     }
 }

@@ -131,6 +131,15 @@ pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: 
         encoder,
         read,
     )?);
+    config.live = Some(tributary_dashboard::Live::new(
+        settings.dashboard_kafka(),
+        [Topic::Clicks, Topic::Conversions, Topic::Refunds].map(|topic| settings.kafka.topic(topic)),
+        tributary_dashboard::Readers {
+            click: reader(&registry, Topic::Clicks).await?,
+            conversion: reader(&registry, Topic::Conversions).await?,
+            refund: reader(&registry, Topic::Refunds).await?,
+        },
+    ));
     tributary_dashboard::run(config, shutdown.wait())
         .await
         .context("dashboard")

@@ -318,14 +318,22 @@ impl Settings {
             },
             metrics,
             management: None,
+            live: None,
+        }
+    }
+
+    /// As the dashboard reaches it.
+    pub fn dashboard_kafka(&self) -> tributary_dashboard::Kafka {
+        tributary_dashboard::Kafka {
+            bootstrap: self.kafka.bootstrap.clone(),
+            properties: self.kafka.properties.clone(),
         }
     }
 
     /// For whoever manages links and partners.
     pub fn config_topic(&self) -> tributary_dashboard::ConfigTopic {
         tributary_dashboard::ConfigTopic {
-            bootstrap: self.kafka.bootstrap.clone(),
-            properties: self.kafka.properties.clone(),
+            kafka: self.dashboard_kafka(),
             name: self.kafka.topic(tributary_avro::Topic::Config),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -15,6 +15,7 @@ use tributary_avro::Config;
 
 use super::claims::{CLAIM, PREFIX, RELEASE};
 use super::{Shared, View};
+use crate::kafka::is_off_the_log;
 
 /// Reads a framed config record; may fetch an unknown schema (it runs in a thread that may block).
 pub type ConfigReader = Box<dyn FnMut(&[u8]) -> anyhow::Result<Config> + Send>;
@@ -32,17 +33,9 @@ pub(super) fn run(shared: &Shared, mut read: ConfigReader) {
 }
 
 fn follow(shared: &Shared, read: &mut ConfigReader) -> anyhow::Result<()> {
-    let mut client = shared.kafka.client();
-    client
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
-        // A change must be seen at once, by whoever waits for it.
-        .set("fetch.wait.max.ms", "100")
-        // Required by the client; the group is never joined and nothing is committed.
-        .set("group.id", "tributary-dashboard");
-    shared.kafka.with_properties(&mut client);
-    let consumer: BaseConsumer = client.create()?;
+    let consumer = shared
+        .kafka
+        .reader(&[("enable.partition.eof", "true"), ("auto.offset.reset", "error")])?;
     let from = match *shared.position.borrow() {
         0 => Offset::Beginning,
         next => Offset::Offset(next),
@@ -69,13 +62,6 @@ fn follow(shared: &Shared, read: &mut ConfigReader) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_off_the_log(error: &KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
-    error
-        .rdkafka_error_code()
-        .is_some_and(|code| matches!(code, AutoOffsetReset | OffsetOutOfRange))
 }
 
 // A record that cannot be read is told and passed over: the objects beside it must not wait for it.

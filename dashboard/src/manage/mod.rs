@@ -14,14 +14,13 @@ mod feed;
 mod figures;
 mod http;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::watch;
@@ -30,6 +29,7 @@ use tributary_avro::{Config, Encoder};
 use tributary_domain::manage::{Answer, Catalog, Write};
 use tributary_domain::requests::ApiError;
 
+use crate::kafka::Kafka;
 use claims::Claims;
 pub use feed::ConfigReader;
 pub(crate) use http::{BODY_LIMIT, handle, scope};
@@ -41,32 +41,13 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// How often who waits looks whether the holder is still alive.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The broker and topic `config`.
+/// Where topic `config` is.
 #[derive(Clone, Debug)]
 pub struct ConfigTopic {
-    /// `host:port,host:port`.
-    pub bootstrap: String,
-    /// librdkafka properties for producer and consumer alike.
-    pub properties: BTreeMap<String, String>,
+    /// The brokers.
+    pub kafka: Kafka,
     /// Full name of the topic.
     pub name: String,
-}
-
-impl ConfigTopic {
-    fn client(&self) -> ClientConfig {
-        let mut client = ClientConfig::new();
-        client
-            .set("bootstrap.servers", &self.bootstrap)
-            .set("reconnect.backoff.max.ms", "1000");
-        client
-    }
-
-    // Last, so that an operator's word holds.
-    fn with_properties(&self, client: &mut ClientConfig) {
-        for (name, value) in &self.properties {
-            client.set(name, value);
-        }
-    }
 }
 
 /// What was read of the topic so far.
@@ -77,7 +58,7 @@ struct View {
 }
 
 struct Shared {
-    kafka: ConfigTopic,
+    kafka: Kafka,
     topic: String,
     producer: FutureProducer,
     encoder: Encoder<Config>,
@@ -114,16 +95,16 @@ impl Management {
     ///
     /// # Errors
     /// If the Kafka client refuses its settings or no thread can be started.
-    pub fn start(kafka: ConfigTopic, encoder: Encoder<Config>, read: ConfigReader) -> anyhow::Result<Self> {
-        let mut client = kafka.client();
-        client
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", DELIVERY.as_millis().to_string())
-            .set("linger.ms", "0");
-        kafka.with_properties(&mut client);
+    pub fn start(topic: ConfigTopic, encoder: Encoder<Config>, read: ConfigReader) -> anyhow::Result<Self> {
+        let ConfigTopic { kafka, name } = topic;
+        let producer = kafka.client(&[
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", &DELIVERY.as_millis().to_string()),
+            ("linger.ms", "0"),
+        ])?;
         let shared = Arc::new(Shared {
-            topic: kafka.name.clone(),
-            producer: client.create()?,
+            topic: name,
+            producer,
             kafka,
             encoder,
             view: RwLock::default(),
@@ -139,6 +120,12 @@ impl Management {
             _thread: Arc::new(StopOnDrop(Arc::clone(&shared))),
             shared,
         })
+    }
+
+    /// What a partner is called.
+    pub(crate) fn partner_name(&self, workspace: &str, id: &str) -> Option<String> {
+        let view = self.shared.view();
+        view.catalog.partner_name(workspace, id).map(str::to_owned)
     }
 
     /// Whether the topic was read to its end once.

@@ -1,6 +1,7 @@
 // The page: what to show lives in the URL; every answer is asked for again while the page is visible.
 
 import { METRICS, draw, table } from "./chart.js";
+import { $, Refused, fromUrl, get, options, radios, say as tell, toUrl, told, workspaces } from "./common.js";
 import { count, empty, make, zone } from "./format.js";
 import * as panels from "./panels.js";
 
@@ -13,27 +14,10 @@ const CHOICES = {
   kinds: ["kind", [["all", "All"], ["clicks", "Clicks"], ["leads", "Leads"], ["sales", "Sales"], ["refunds", "Refunds"]]],
 };
 
-const $ = (id) => document.getElementById(id);
-const state = { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.search)) };
+const state = fromUrl(DEFAULTS);
 const shown = { series: null, currency: "usd" };
 let round = 0;
 let timer;
-
-class Refused extends Error {}
-
-async function get(path, parameters = {}) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
-  let response;
-  try {
-    response = await fetch(`${path}?${query}`, { signal: AbortSignal.timeout(30000) });
-  } catch {
-    throw new Refused("The dashboard does not answer. Is it still running?");
-  }
-  const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Refused(body?.error?.message ?? `The dashboard answered ${response.status}.`);
-  return body;
-}
 
 const scope = () => ({ workspace: state.workspace, mode: state.mode });
 const asked = () => ({ ...scope(), interval: state.interval, partnerId: state.partnerId, timezone: zone });
@@ -52,7 +36,7 @@ async function load() {
   clearTimeout(timer);
   const mine = ++round;
   try {
-    await workspaces();
+    await workspaces(state);
     const kinds = state.kind === "all" ? ["clicks", "leads", "sales", "refunds"] : [state.kind];
     const [overview, series, funnel, partners, ...events] = await Promise.all([
       get("/overview", asked()),
@@ -65,7 +49,7 @@ async function load() {
     shown.currency = overview.currency || "usd";
     const currency = shown.currency;
     const list = events.flat().sort((a, b) => (a.timestamp < b.timestamp ? 1 : -1));
-    options("partnerId", ["", ...partners.map((row) => row.partnerId).filter(Boolean).sort()], "All partners");
+    options("partnerId", ["", ...partners.map((row) => row.partnerId).filter(Boolean).sort()], state.partnerId, "All partners");
     put("cards", overview, () => panels.cards(overview));
     put("lost", [overview, state.partnerId], () => panels.lost(overview, state.partnerId));
     put("funnel", [funnel, currency], () => panels.funnel(funnel, currency));
@@ -80,8 +64,7 @@ async function load() {
     say("live", "Live");
   } catch (error) {
     if (mine !== round) return;
-    if (!(error instanceof Refused)) console.error(error);
-    say("broken", "Not up to date", error instanceof Refused ? error.message : "Something on this page went wrong.");
+    say("broken", "Not up to date", told(error));
   } finally {
     if (mine === round) {
       $("main").setAttribute("aria-busy", "false");
@@ -96,26 +79,6 @@ function mix(list) {
   const rare = list.filter((event) => event.event !== "click").slice(0, 6);
   const clicks = list.filter((event) => event.event === "click").slice(0, ROWS - rare.length);
   return [...rare, ...clicks].sort((a, b) => (a.timestamp < b.timestamp ? 1 : -1));
-}
-
-async function workspaces() {
-  const found = await get("/workspaces");
-  if (found.length > 1 && !found.some((row) => row.id === state.workspace)) state.workspace = found[0].id;
-  const current = found.find((row) => row.id === state.workspace) ?? found[0];
-  options("workspace", found.map((row) => row.id));
-  options("mode", [...new Set(["live", ...(current?.modes ?? []), state.mode])]);
-  $("workspace-label").hidden = found.length < 2;
-  $("mode-label").hidden = (current?.modes ?? []).every((mode) => mode === "live") && state.mode === "live";
-}
-
-function options(name, values, first) {
-  const select = $("controls").elements[name];
-  const all = values.includes(state[name]) ? values : [...values, state[name]];
-  if (select.dataset.values !== all.join("\n")) {
-    select.dataset.values = all.join("\n");
-    select.replaceChildren(...all.map((value) => make("option", { value }, value || first || value)));
-  }
-  select.value = state[name] || all[0] || "";
 }
 
 function chart() {
@@ -139,45 +102,23 @@ async function look(id) {
 }
 
 function say(kind, text, problem) {
-  $("status").className = `status ${kind}`;
-  if ($("status-text").textContent !== text) $("status-text").textContent = text;
-  $("banner").hidden = !problem;
-  $("banner-text").textContent = problem ?? "";
+  tell(kind, text, problem);
   if (!problem || shown.series) return;
   for (const id of ["cards", "chart", "funnel", "partners", "events", "lost"]) $(id).replaceChildren(id === "cards" ? "" : empty("Not available", ""));
 }
 
 function set(change) {
   Object.assign(state, change);
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(state)) if (value && value !== DEFAULTS[name]) query.set(name, value);
-  history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+  toUrl(state, DEFAULTS);
   tabs();
   chart();
   load();
 }
 
-// Radio groups: one stop for the Tab key, arrows choose.
 function tabs() {
   for (const [id, [name, choices]] of Object.entries(CHOICES)) {
     if (!choices.some(([key]) => key === state[name])) state[name] = DEFAULTS[name];
-    if (!$(id).childElementCount) {
-      $(id).append(...choices.map(([key, label]) => make("button", { type: "button", role: "radio", "data-key": key, onclick: () => set({ [name]: key }) }, label)));
-      $(id).addEventListener("keydown", (event) => {
-        const move = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-        if (!move) return;
-        event.preventDefault();
-        const at = choices.findIndex(([key]) => key === state[name]);
-        const next = (at + move + choices.length) % choices.length;
-        set({ [name]: choices[next][0] });
-        $(id).children[next].focus();
-      });
-    }
-    for (const button of $(id).children) {
-      const on = button.dataset.key === state[name];
-      button.setAttribute("aria-checked", String(on));
-      button.tabIndex = on ? 0 : -1;
-    }
+    radios(id, choices, state[name], (key) => set({ [name]: key }));
   }
 }
 

@@ -96,21 +96,51 @@ function describe(event) {
   return about[event.event] ?? { class: "", title: event.eventName || event.event, more: [] };
 }
 
+export function event(event, look) {
+  const { class: kind, title, more } = describe(event);
+  const amount = event.sale ? money(event.sale.amount, event.sale.currency)
+    : event.refund ? `−${money(event.refund.amount, event.refund.currency)}` : null;
+  return make("li", {}, make("span", { class: `mark ${kind}`, "aria-hidden": "true" }),
+    make("div", { class: "what" },
+      look ? make("button", { type: "button", class: "link", onclick: look }, title) : title,
+      event.reason ? [" ", make("span", { class: "tag bad" }, reason(event.reason)[0])] : null,
+      make("small", {}, more.filter(Boolean).join(" · ") || " ")),
+    make("div", { class: "when" }, amount && make("b", { class: event.refund ? "back" : null }, amount),
+      make("time", { datetime: event.timestamp, title: moment(event.timestamp) }, ago(event.timestamp))));
+}
+
+export const paymentOf = (event) => (event.event === "sale" ? event.eventId : event.refund?.conversionId);
+
 export function events(list, look) {
   if (!list.length) return empty("No events in this period", "Clicks, leads, sales and refunds show here as they happen.");
-  return make("ul", { class: "events" }, list.map((event) => {
-    const { class: kind, title, more } = describe(event);
-    const amount = event.sale ? money(event.sale.amount, event.sale.currency)
-      : event.refund ? `−${money(event.refund.amount, event.refund.currency)}` : null;
-    const id = event.event === "sale" ? event.eventId : event.refund?.conversionId;
-    return make("li", {}, make("span", { class: `mark ${kind}`, "aria-hidden": "true" }),
-      make("div", { class: "what" },
-        id ? make("button", { type: "button", class: "link", onclick: () => look(id), title: "Explain this payment" }, title) : title,
-        event.reason ? [" ", make("span", { class: "tag bad" }, reason(event.reason)[0])] : null,
-        make("small", {}, more.filter(Boolean).join(" · ") || " ")),
-      make("div", { class: "when" }, amount && make("b", { class: event.refund ? "back" : null }, amount),
-        make("time", { datetime: event.timestamp, title: moment(event.timestamp) }, ago(event.timestamp))));
+  return make("ul", { class: "events" }, list.map((item) => {
+    const id = paymentOf(item);
+    return event(item, id && (() => look(id)));
   }));
+}
+
+export function details(event) {
+  const { click, link, partner } = event;
+  const line = (name, value) => value && [make("dt", {}, name), make("dd", {}, value)];
+  return make("div", {}, make("dl", { class: "pay" },
+    line("Event", describe(event).title),
+    line("At", moment(event.timestamp)),
+    line("Amount", event.sale && money(event.sale.amount, event.sale.currency)),
+    line("Taken back", event.refund && money(event.refund.amount, event.refund.currency)),
+    line("Commission", event.sale && money(event.commission, event.sale.currency)),
+    line("Partner", partner?.id),
+    line("Coupon", event.coupon),
+    line("Link", link && `${link.domain}/${link.key}`),
+    line("Customer", event.customer?.externalId),
+    line("Attributed by", event.attributedBy),
+    line("Not attributed", event.reason && reason(event.reason)[0]),
+    line("Flags", event.flags?.join(", ")),
+    line("Click", click && `${click.id} · ${moment(click.timestamp)}`),
+    line("From", click && [click.city, click.region, click.country].filter(Boolean).join(", ")),
+    line("Device", click && [click.device, click.browser, click.os].filter(Boolean).join(" · ")),
+    line("Came from", click?.referer),
+    line("Campaign", click && [click.utm_source, click.utm_medium, click.utm_campaign].filter(Boolean).join(" / "))),
+  make("details", { class: "data" }, make("summary", {}, "As data"), make("pre", {}, JSON.stringify(event, null, 2))));
 }
 
 export function lost(data, partner) {

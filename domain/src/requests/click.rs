@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 
 use super::consent::Consent;
 use super::destination::{Utm, host, without_query};
@@ -337,16 +337,16 @@ fn visitor(ip: IpAddr, user_agent: &str, call: &Call<'_>) -> Option<[u8; 16]> {
     if call.visitor_secret.is_empty() {
         return None;
     }
-    let mut hash = Sha256::new();
-    hash.update((call.visitor_secret.len() as u64).to_be_bytes());
+    let mut hash = Context::new(&SHA256);
+    hash.update(&(call.visitor_secret.len() as u64).to_be_bytes());
     hash.update(call.visitor_secret);
-    hash.update(call.at.div_euclid(DAY_MS).to_be_bytes());
+    hash.update(&call.at.div_euclid(DAY_MS).to_be_bytes());
     match ip.to_canonical() {
-        IpAddr::V4(ip) => hash.update(ip.octets()),
-        IpAddr::V6(ip) => hash.update(ip.octets()),
+        IpAddr::V4(ip) => hash.update(&ip.octets()),
+        IpAddr::V6(ip) => hash.update(&ip.octets()),
     }
-    hash.update(user_agent);
-    hash.finalize().first_chunk().copied()
+    hash.update(user_agent.as_bytes());
+    hash.finish().as_ref().first_chunk().copied()
 }
 
 fn digits(visitor: [u8; 16]) -> String {

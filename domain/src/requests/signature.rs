@@ -3,8 +3,8 @@
 //! Several signatures and several secrets may be in force at once (rotation). The age is checked here
 //! only: a replay does not come this way.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
 
 /// How far `t` may lie from the time of the request, in seconds.
 pub const TOLERANCE_SECONDS: i64 = 300;
@@ -49,12 +49,9 @@ pub fn verify_signature(
     }
     let mut matches = false;
     for secret in secrets {
-        let Some(mac) = mac(secret.as_ref(), time, body) else {
-            continue;
-        };
+        let tag = mac(secret.as_ref(), time, body);
         for signature in &signatures {
-            // Compares in constant time.
-            matches |= mac.clone().verify_slice(signature).is_ok();
+            matches |= bool::from(tag.as_ref().ct_eq(signature));
         }
     }
     if !matches {
@@ -69,16 +66,16 @@ pub fn verify_signature(
 /// The header that Stripe would send at `seconds`. For samples and tests.
 pub fn sign(body: &[u8], secret: &[u8], seconds: i64) -> String {
     let time = seconds.to_string();
-    let signature = mac(secret, &time, body).map(|mac| hex::encode(mac.finalize().into_bytes()));
-    format!("t={time},v1={}", signature.unwrap_or_default())
+    format!("t={time},v1={}", hex::encode(mac(secret, &time, body)))
 }
 
-fn mac(secret: &[u8], time: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
-    mac.update(time.as_bytes());
-    mac.update(b".");
-    mac.update(body);
-    Some(mac)
+// By ring: without the processor's own instructions for it, a hash of three kilobytes was a third of what a webhook costs.
+fn mac(secret: &[u8], time: &str, body: &[u8]) -> hmac::Tag {
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret));
+    for part in [time.as_bytes(), b".", body] {
+        mac.update(part);
+    }
+    mac.sign()
 }
 
 #[cfg(test)]

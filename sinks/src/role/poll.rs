@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_millis(10);
 const TICK: usize = 128;
 /// Full for longer than this, partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The positions of what has landed by the end may take this long.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
 /// What is in flight at the end may take this long.
 const LAST_FLIGHTS: Duration = Duration::from_secs(15);
 
@@ -136,11 +138,22 @@ impl Poll {
             }
             self.wait(IDLE)?;
         }
-        for partition in &self.partitions {
-            // The last commits are answered before the group is left.
-            if let Some(answer) = commit_position(&self.wiring, partition) {
-                answer.blocking_recv().ok();
+        // The last commits are answered before the group is left; by a broker that hangs, they are not waited for.
+        let answers: Vec<_> = self
+            .partitions
+            .iter()
+            .filter_map(|partition| commit_position(&self.wiring, partition))
+            .collect();
+        let all = async {
+            for answer in answers {
+                answer.await.ok();
             }
+        };
+        let in_time = async { tokio::time::timeout(LAST_COMMITS, all).await };
+        if self.wiring.runtime.block_on(in_time).is_err() {
+            tracing::warn!(
+                "the last positions are not committed: what stands behind them is sent again, and recognized"
+            );
         }
         Ok(())
     }

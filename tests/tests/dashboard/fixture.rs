@@ -14,6 +14,7 @@ const ANCHOR: &str = "2025-04-20 12:00:00";
 pub const PERIOD: &str = "start=2025-03-01&end=2025-04-19";
 /// Conversions that stand, straight from the raw rows.
 pub const STANDING: &str = "(SELECT id, revision, any(raw.mode) AS mode, any(raw.kind) AS kind, any(raw.at) AS at,
+    any(raw.customer) AS customer,
     any(raw.keys) AS keys, any(raw.quantity) AS quantity, any(raw.amount) AS amount, any(raw.attributed_by) AS attributed_by,
     any(raw.sale_type) AS sale_type, any(raw.click_id) AS click_id, any(raw.clicked_at) AS clicked_at,
     any(raw.partner_id) AS partner_id, any(raw.coupon) AS coupon, any(raw.country) AS country, any(raw.city) AS city,
@@ -85,6 +86,7 @@ impl Fixture {
         fixture.ask(
             &format!("CREATE DATABASE IF NOT EXISTS {}", fixture.database),
             "default",
+            &[],
         );
         let config = tributary_sinks::ClickHouseConfig {
             url: fixture.clickhouse.clone(),
@@ -129,11 +131,20 @@ impl Fixture {
 
     /// What ClickHouse answers, as TSV without the last line end.
     pub fn sql(&self, statement: &str) -> String {
-        self.ask(statement, &self.database)
+        self.sql_with(statement, &[])
     }
 
-    fn ask(&self, statement: &str, database: &str) -> String {
-        let url = format!("{}/?database={database}", self.clickhouse);
+    /// The same, with parameters that the statement names as `{name:Type}`.
+    pub fn sql_with(&self, statement: &str, parameters: &[(&str, &str)]) -> String {
+        self.ask(statement, &self.database, parameters)
+    }
+
+    fn ask(&self, statement: &str, database: &str, parameters: &[(&str, &str)]) -> String {
+        let mut url = reqwest::Url::parse(&self.clickhouse).unwrap();
+        url.query_pairs_mut().append_pair("database", database);
+        for (name, value) in parameters {
+            url.query_pairs_mut().append_pair(&format!("param_{name}"), value);
+        }
         let request = client().post(url).body(statement.to_owned());
         runtime().block_on(async {
             let response = request.send().await.unwrap();
@@ -142,6 +153,11 @@ impl Fixture {
             assert!(ok, "{text}\n{statement}");
             text.trim_end().to_owned()
         })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.api
     }
 
     /// The JSON of an answer that must be 200.

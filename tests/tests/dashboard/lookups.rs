@@ -135,8 +135,6 @@ fn what_is_not_offered_says_so() {
         "/links",
         "/links/info",
         "/partners/analytics",
-        "/customers",
-        "/commissions",
         "/events/stream",
         "/openapi.json",
     ] {

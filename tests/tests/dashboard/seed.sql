@@ -125,3 +125,10 @@ SELECT concat('com_', id), revision, 1, workspace, mode, 'take_back', at, object
     -commission, currency, 'pending', at + toIntervalDay(30), click_id, clicked_at, link_id, domain, key, partner_id,
     program_id, group_id, coupon, country, device, trigger
 FROM {database}.refunds_current WHERE partner_id != '';
+
+-- Every other customer is shown by name and address; of one that was told twice, the later stands.
+INSERT INTO {database}.people (workspace, mode, customer, name, email, at, version)
+SELECT workspace, mode, customer, concat('Customer ', customer, if(number = 0, ' as was', '')),
+    concat(customer, '@example.com'), min(at), number
+FROM {database}.conversions_current, numbers(2) AS twice WHERE customer != '' AND cityHash64(customer) % 2 = 0
+GROUP BY workspace, mode, customer, number;

@@ -12,7 +12,7 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tributary_avro::{Config, Decoder, Encoder, Topic};
-use tributary_dashboard::{ClickHouseConfig, ConfigTopic, DashboardConfig, Management};
+use tributary_dashboard::{ClickHouseConfig, ConfigTopic, DashboardConfig, Kafka, Management};
 use tributary_ingest::ApiHost;
 use tributary_testkit::{eventually, shared, unique};
 use tributary_tests::pipeline::program;
@@ -76,8 +76,10 @@ impl World {
         let mut decoder = Decoder::<Config>::default();
         decoder.add(4, Topic::Config.schema())?;
         let topic = ConfigTopic {
-            bootstrap: self.edge.bootstrap.clone(),
-            properties: [].into(),
+            kafka: Kafka {
+                bootstrap: self.edge.bootstrap.clone(),
+                ..Kafka::default()
+            },
             name: self.topic(),
         };
         let read = Box::new(move |bytes: &[u8]| Ok(decoder.decode(bytes)?));
@@ -219,6 +221,38 @@ async fn the_sdks_manage_links_through_the_one_host() -> Result<()> {
     let (status, _, answer) = told(world.edge.call("/track/lead", &lead).send().await?).await?;
     assert_eq!(status, 200, "{answer}");
     Ok(())
+}
+
+/// Three sales of two customers, a lead of a third, and what a partner earned of them.
+const LEDGER: [&str; 2] = [
+    "INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, customer, amount, currency,
+        quantity, sale_type, attributed_by, commission, click_id, clicked_at, link_id, domain, key, url, partner_id,
+        program_id, country) VALUES
+     ('s1', 1, 1, 'acme', 'live', 'sale', '2025-03-01 10:00:00', 'in:in_1', ['in:in_1'], 'u_1', 4900, 'usd', 1, 'new', 'click', 490,
+        'c000000000000001', '2025-03-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada', 'main', 'DE'),
+     ('s2', 1, 1, 'acme', 'live', 'sale', '2025-04-01 10:00:00', 'in:in_2', ['in:in_2'], 'u_1', 2900, 'usd', 1, 'recurring', 'click', 870,
+        'c000000000000001', '2025-03-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada', 'main', 'DE'),
+     ('s3', 1, 1, 'acme', 'live', 'sale', '2025-05-01 10:00:00', 'in:in_3', ['in:in_3'], 'u_2', 1900, 'usd', 1, 'new', 'click', 190,
+        'c000000000000002', '2025-05-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada', 'main', 'US'),
+     ('l1', 1, 1, 'acme', 'live', 'lead', '2025-05-02 10:00:00', 'lead:l1', [], 'cus_3', 0, '', 1, '', 'none', 0,
+        '', 0, '', '', '', '', '', '', '')",
+    "INSERT INTO commissions (id, revision, sign, workspace, mode, kind, at, conversion_id, refund_id, customer, amount,
+        currency, state, partner_id, program_id) VALUES
+     ('k1', 1, 1, 'acme', 'live', 'sale', '2025-03-01 10:00:00', 's1', '', 'u_1', 490, 'usd', 'pending', 'ada', 'main'),
+     ('k2', 1, 1, 'acme', 'live', 'sale', '2025-04-01 10:00:00', 's2', '', 'u_1', 870, 'usd', 'approved', 'ada', 'main'),
+     ('k3', 1, 1, 'acme', 'live', 'sale', '2025-05-01 10:00:00', 's3', '', 'u_2', 190, 'usd', 'paid', 'ada', 'main'),
+     ('k4', 1, 1, 'acme', 'live', 'take_back', '2025-04-02 10:00:00', 's2', 'r1', 'u_1', -290, 'usd', 'pending', 'ada', 'main')",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdks_read_the_ledger_through_the_one_host() -> Result<()> {
+    let world = World::start(1).await?;
+    for statement in LEDGER {
+        world.sql(statement, &world.clickhouse.1).await?;
+    }
+    let server = format!("http://{}", world.edge.address);
+    sdk("node", "reads.mjs", &server).await?;
+    sdk("python3", "reads.py", &server).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
