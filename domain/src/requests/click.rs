@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::Deserialize;
 use ring::digest::{Context, SHA256};
+use serde::Deserialize;
 
 use super::consent::Consent;
 use super::destination::{Utm, host, without_query};
