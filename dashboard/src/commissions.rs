@@ -17,7 +17,7 @@ use crate::database::Database;
 use crate::error::ApiError;
 use crate::filters::{Attribution, Filters};
 use crate::paging::Page;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, negated};
 use crate::payments;
 use crate::period::{Interval, utc_text};
 use crate::period_request::PeriodRequest;
@@ -119,10 +119,7 @@ fn kinds(parameters: &mut Parameters) -> Result<Option<(bool, Vec<String>)>, Api
     let Some(text) = parameters.list("type").filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let (not, names) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.as_str()),
-    };
+    let (not, names) = negated(&text);
     let mut kinds = Vec::new();
     for name in names.split(',').map(str::trim) {
         let known = TYPES.iter().find(|(known, _)| *known == name);
@@ -200,13 +197,11 @@ pub async fn list(
 
     let earned = earned(database, &scope, &rows).await?;
     let customers = customers::of(&application, &scope, rows.iter().map(|row| &row.customer)).await?;
-    let management = application.management.as_ref();
     let rows = rows.iter().map(|row| {
-        let partner = management.and_then(|m| m.partner_name(&scope.workspace, &row.partner_id));
         row.json(
             earned.get(&row.conversion_id),
             customers.get(&row.customer),
-            partner.as_deref().unwrap_or(&row.partner_id),
+            &application.partner_name(&scope.workspace, &row.partner_id),
         )
     });
     Ok(Json(rows.collect()))

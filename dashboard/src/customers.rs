@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 
 use crate::error::ApiError;
-use crate::manage::Management;
 use crate::paging::Page;
 use crate::parameters::Parameters;
 use crate::period::utc_text;
@@ -36,8 +35,8 @@ const FILTERS: [(&str, &str); 6] = [
 
 /// A customer with figures.
 #[derive(Row, Deserialize)]
-pub struct CustomerRow {
-    pub customer: String,
+struct CustomerRow {
+    customer: String,
     created_ms: i64,
     first_sale_ms: i64,
     sales: i64,
@@ -77,7 +76,7 @@ impl CustomerRow {
     }
 
     /// `expanded`: with link, program and partner.
-    fn json(&self, expanded: bool, workspace: &str, management: Option<&Management>) -> JsonValue {
+    fn json(&self, expanded: bool, workspace: &str, application: &Application) -> JsonValue {
         let mut customer = json!({
             "id": self.customer,
             "externalId": self.customer,
@@ -98,9 +97,9 @@ impl CustomerRow {
                 dimension(&self.dimensions, "program_id"),
                 dimension(&self.dimensions, "partner_id"),
             );
-            let named = management.and_then(|management| management.partner_name(workspace, partner));
             let partner = (!partner.is_empty()).then(|| {
-                json!({"id": partner, "name": named.unwrap_or_else(|| partner.to_owned()), "email": null, "image": null})
+                let name = application.partner_name(workspace, partner);
+                json!({"id": partner, "name": name, "email": null, "image": null})
             });
             for (name, value) in [
                 ("link", link(&self.dimensions)),
@@ -162,10 +161,9 @@ pub async fn list(
             .rows::<CustomerRow>("customers", page.fill(statement))
             .await?,
     );
-    let management = application.management.as_ref();
     let rows = rows
         .iter()
-        .map(|row| row.json(expanded, &scope.workspace, management));
+        .map(|row| row.json(expanded, &scope.workspace, &application));
     Ok(Json(rows.collect()))
 }
 
@@ -190,11 +188,7 @@ pub async fn one(
             "workspace {workspace:?} has no customer {id:?} in mode {mode:?}: nothing was told of anybody by this ID"
         ))
     })?;
-    Ok(Json(row.json(
-        expanded,
-        &scope.workspace,
-        application.management.as_ref(),
-    )))
+    Ok(Json(row.json(expanded, &scope.workspace, &application)))
 }
 
 /// Customers by their IDs, in the shape of a list.
@@ -204,9 +198,12 @@ pub async fn of<'r>(
     ids: impl Iterator<Item = &'r String>,
 ) -> Result<BTreeMap<String, JsonValue>, ApiError> {
     let rows = named(application, scope, ids.cloned().collect()).await?;
-    let shown = rows
-        .iter()
-        .map(|row| (row.customer.clone(), row.json(false, &scope.workspace, None)));
+    let shown = rows.iter().map(|row| {
+        (
+            row.customer.clone(),
+            row.json(false, &scope.workspace, application),
+        )
+    });
     Ok(shown.collect())
 }
 

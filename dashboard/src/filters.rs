@@ -2,7 +2,7 @@
 
 use crate::dimensions::{Column, FILTERS};
 use crate::error::ApiError;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, negated};
 use crate::statement::Value;
 
 /// Whose conversions are counted.
@@ -44,10 +44,7 @@ impl Filters {
             let Some(text) = parameters.list(name) else {
                 continue;
             };
-            let (not, list) = match text.strip_prefix('-') {
-                Some(rest) => (true, rest),
-                None => (false, text.as_str()),
-            };
+            let (not, list) = negated(&text);
             let values: Vec<String> = list.split(',').map(|value| value.trim().to_owned()).collect();
             if values.len() > 1000 {
                 return Err(ApiError::bad(name, "more than 1000 values"));

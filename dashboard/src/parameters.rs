@@ -94,6 +94,14 @@ impl Parameters {
     }
 }
 
+/// Whether a list is of what is not wanted (`-a,b`), and the list.
+pub fn negated(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,6 +68,17 @@ pub(crate) struct Application {
     pub live: Option<Live>,
 }
 
+impl Application {
+    /// What a partner is called: the ID, if it is not known otherwise.
+    pub fn partner_name(&self, workspace: &str, id: &str) -> String {
+        let known = self
+            .management
+            .as_ref()
+            .and_then(|all| all.partner_name(workspace, id));
+        known.unwrap_or_else(|| id.to_owned())
+    }
+}
+
 /// Listens and answers until `shutdown` resolves; requests in flight are finished.
 ///
 /// # Errors

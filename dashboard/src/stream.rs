@@ -4,8 +4,8 @@
 //!   topics ─► a consumer of this stream alone ─► of this workspace and mode? ─► JSON as in /events ─► the browser
 //! ```
 //! The ID of an event is a position in the topics, which a browser gives back when it connects again: nothing between
-//! is missed. Positions are told at a pause and a few times a second, not with each event, so that the last few may come
-//! a second time: `eventId`, or the ID of the click, tells them apart.
+//! is missed. Positions are told a few times a second, not with each event, so that the last few may come a second time:
+//! `eventId`, or the ID of the click, tells them apart.
 //!
 //! Invariant: a position is told only after all before it was.
 
@@ -260,9 +260,7 @@ impl Following {
                 None if is_told => self.still_there(),
                 None => Ok(()),
             };
-            // At a pause, or it is time.
-            let due = told.elapsed() >= TELL_EVERY;
-            if ended.is_ok() && !is_told && due {
+            if ended.is_ok() && !is_told && told.elapsed() >= TELL_EVERY {
                 ended = self.tell();
                 (told, is_told) = (Instant::now(), true);
             }
@@ -306,8 +304,9 @@ impl Following {
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Gone> {
-        let topic = self.source.topics.iter().position(|name| name == message.topic());
-        let topic = topic.unwrap_or(usize::MAX);
+        let Some(topic) = self.source.topics.iter().position(|name| name == message.topic()) else {
+            return Ok(());
+        };
         if self.may_be_own(message) {
             match self.read(topic, message.payload().unwrap_or_default()) {
                 Ok(Some((kind, data))) => self.offer(Event::default().event(kind).data(data.to_string()))?,
@@ -332,43 +331,36 @@ impl Following {
 
     fn read(&self, topic: usize, value: &[u8]) -> anyhow::Result<Option<(String, Value)>> {
         let mut readers = self.source.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = |workspace: &str, mode: &str| workspace == self.scope.workspace && mode == self.scope.mode;
-        let entry = |op: &Op, kind: &str, id: &str, revision: i64, event: Value| {
-            if !self.wanted.has(kind) {
-                return None;
-            }
-            Some(match op {
-                // What takes its place, if anything does, follows.
-                Op::Retract => (
-                    "retracted".to_owned(),
-                    json!({"eventId": id, "revision": revision}),
-                ),
-                Op::Assert => (kind.to_owned(), event),
-            })
+        let shown = |workspace: &str, mode: &str, kind: &str| {
+            workspace == self.scope.workspace && mode == self.scope.mode && self.wanted.has(kind)
+        };
+        // What takes the place of a retracted one, if anything does, follows.
+        let retracted = |id: &str, revision: i64| {
+            let data = json!({"eventId": id, "revision": revision});
+            Some(("retracted".to_owned(), data))
         };
         Ok(match topic {
             0 => {
                 let click = (readers.click)(value)?;
-                let shown = own(&click.workspace, &click.mode)
-                    && click.bot.is_empty()
-                    && click.duplicate_of.is_empty();
-                shown.then(|| ("click".to_owned(), ClickRow::from(click).json()))
+                let is_first = click.bot.is_empty() && click.duplicate_of.is_empty();
+                (is_first && shown(&click.workspace, &click.mode, "click"))
+                    .then(|| ("click".to_owned(), ClickRow::from(click).json()))
             }
             1 => {
                 let row = (readers.conversion)(value)?;
-                let (op, kind, id, revision) = (row.op, row.kind.clone(), row.id.clone(), row.revision);
-                if !own(&row.workspace, &row.mode) {
-                    return Ok(None);
+                match row.op {
+                    _ if !shown(&row.workspace, &row.mode, &row.kind) => None,
+                    Op::Retract => retracted(&row.id, row.revision),
+                    Op::Assert => Some((row.kind.clone(), ConversionRow::from(row).event())),
                 }
-                entry(&op, &kind, &id, revision, ConversionRow::from(row).event())
             }
             _ => {
                 let row = (readers.refund)(value)?;
-                let (op, id, revision) = (row.op, row.id.clone(), row.revision);
-                if !own(&row.workspace, &row.mode) {
-                    return Ok(None);
+                match row.op {
+                    _ if !shown(&row.workspace, &row.mode, "refund") => None,
+                    Op::Retract => retracted(&row.id, row.revision),
+                    Op::Assert => Some(("refund".to_owned(), RefundRow::from(row).event())),
                 }
-                entry(&op, "refund", &id, revision, RefundRow::from(row).event())
             }
         })
     }

@@ -209,8 +209,7 @@ pub async fn run(
 }
 
 /// Drops what holds a consumer, which leaves its group: on a thread of its own, and not waited for any longer than is
-/// useful. The client has been seen not to close in the middle of a rebalance; then the group gives the partitions on
-/// when the session ends.
+/// useful. Of a client that does not close, the group gives the partitions on when the session ends.
 async fn close<T: Send + 'static>(group: &'static str, holder: T) {
     let closing = tokio::task::spawn_blocking(move || drop(holder));
     if tokio::time::timeout(CLOSES_WITHIN, closing).await.is_err() {

@@ -64,12 +64,7 @@ pub struct Catalog {
 impl Catalog {
     /// What a partner is called; the ID, if it has no name.
     pub fn partner_name(&self, workspace: &str, id: &str) -> Option<&str> {
-        let partner = &self.spaces.get(workspace)?.partners.get(id)?.value;
-        Some(if partner.name.is_empty() {
-            &partner.id
-        } else {
-            &partner.name
-        })
+        Some(self.spaces.get(workspace)?.partners.get(id)?.value.shown_name())
     }
 
     /// Takes in a config record.

@@ -168,11 +168,7 @@ fn answer(id: &str, link: &Resolved<'_>) -> String {
     out.push_str(r#"{"clickId":""#);
     out.push_str(id);
     if let Some(partner) = link.partner {
-        let name = if partner.name.is_empty() {
-            &partner.id
-        } else {
-            &partner.name
-        };
+        let name = partner.shown_name();
         out.push_str(r#"","partner":{"id":"#);
         push_quoted(&mut out, &partner.id);
         out.push_str(r#","name":"#);

@@ -332,6 +332,17 @@ pub struct Partner {
     pub from: Option<String>,
 }
 
+impl Partner {
+    /// What people call the partner: the ID, if it has no name.
+    pub fn shown_name(&self) -> &str {
+        if self.name.is_empty() {
+            &self.id
+        } else {
+            &self.name
+        }
+    }
+}
+
 /// Rule F7: only approved, archived and invited partners earn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
