@@ -149,7 +149,7 @@ pub async fn list(
     parameters.finish()?;
     let period = resolve(request, &scope, database).await?;
 
-    let mut condition = format!("{SCOPE} AND {}{}", within(false), filters.on_commissions());
+    let mut condition = format!("{SCOPE} AND {}{}", within(), filters.on_commissions());
     let mut values = vec![
         ("start".to_owned(), Value::Integer(period.start())),
         ("end".to_owned(), Value::Integer(period.end())),

@@ -56,7 +56,7 @@ pub async fn events(
     parameters.finish()?;
     let period = resolve(request, &scope, database).await?;
 
-    let condition = |kind_is: &str, filters: &str| format!("{SCOPE} AND {}{kind_is}{filters}", within(false));
+    let condition = |kind_is: &str, filters: &str| format!("{SCOPE} AND {}{kind_is}{filters}", within());
     let statement = |columns: &str, table: &str, condition: &str| {
         Statement::new(format!(
             "SELECT {columns} FROM {table} WHERE {condition} ORDER BY at {order}, id {order}

@@ -14,8 +14,8 @@ use crate::period::{Interval, Period};
 use crate::period_request::PeriodRequest;
 use crate::scope::{SCOPE, Scope, workspaces};
 use crate::server::Application;
-use crate::statement::{Statement, Value};
-use crate::sums::{Event, Question, Sums, within};
+use crate::statement::Statement;
+use crate::sums::{Event, Grain, Question, Sums, each_slice};
 
 #[derive(Row, Deserialize, Default)]
 struct Machines {
@@ -60,20 +60,17 @@ pub async fn overview(
         new_sales_only: false,
     };
     let (current, previous) = (ask(&period), ask(&before));
-    let hourly = period.is_whole_hours() && filters.hourly();
     let about = |sql: String| {
         Statement::new(sql)
             .with_all(scope.values())
             .with_all(filters.values())
-            .with("start", Value::Integer(period.start()))
-            .with("end", Value::Integer(period.end()))
     };
     let (current, previous, machines, reasons, money) = tokio::try_join!(
         current.ask(database),
         previous.ask(database),
-        database.rows::<Machines>("machines", about(machines(&filters, hourly))),
-        database.rows::<Reason>("unattributed", about(unattributed(&filters, hourly))),
-        database.rows::<Money>("money", about(money(&filters, hourly))),
+        database.rows::<Machines>("machines", about(machines(&filters, &period))),
+        database.rows::<Reason>("unattributed", about(unattributed(&filters, &period))),
+        database.rows::<Money>("money", about(money(&filters, &period))),
     )?;
     let current = current.into_iter().next().unwrap_or_default();
     let machines = machines.into_iter().next().unwrap_or_default();
@@ -124,72 +121,78 @@ fn answer(
     JsonValue::Object(answer)
 }
 
-// From the sums by hour where they have what is asked for: the raw rows of a year are many.
-
-fn machines(filters: &Filters, hourly: bool) -> String {
-    let (bots, duplicates, table) = if hourly {
-        ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_hourly")
-    } else {
-        (
-            "toInt64(countIf(bot != ''))",
-            "toInt64(countIf(bot = '' AND duplicate_of != ''))",
-            "clicks",
+fn machines(filters: &Filters, period: &Period) -> String {
+    let slices = each_slice(period, Grain::of_clicks(filters, &[]), false, |grain, time| {
+        let (bots, duplicates, table) = match grain {
+            Grain::Rows => (
+                "toInt64(countIf(bot != ''))",
+                "toInt64(countIf(bot = '' AND duplicate_of != ''))",
+                "clicks",
+            ),
+            Grain::Hours => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_hourly"),
+            Grain::Days => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_daily"),
+        };
+        format!(
+            "SELECT {bots} AS bots, {duplicates} AS duplicates FROM {table} AS raw WHERE {SCOPE} AND {time}{}",
+            filters.on_clicks()
         )
-    };
-    format!(
-        "SELECT {bots} AS bots, {duplicates} AS duplicates FROM {table} AS raw WHERE {SCOPE} AND {}{}",
-        within(hourly),
-        filters.on_clicks()
-    )
+    });
+    format!("SELECT sum(part.bots) AS bots, sum(part.duplicates) AS duplicates FROM ({slices}) AS part")
 }
 
 /// Sales that nobody earned. A filter on a partner or link leaves none, since these have neither.
-fn unattributed(filters: &Filters, hourly: bool) -> String {
-    let (sales, amount, table) = if hourly {
-        ("sum(raw.sales)", "sum(raw.amount)", "conversions_hourly")
-    } else {
-        (
-            "toInt64(sumIf(sign, kind = 'sale'))",
-            "sumIf(sign * raw.amount, kind = 'sale')",
-            "conversions",
+fn unattributed(filters: &Filters, period: &Period) -> String {
+    let slices = each_slice(period, Grain::of_ledger(filters, &[]), false, |grain, time| {
+        let (sales, amount, table) = if grain == Grain::Rows {
+            (
+                "toInt64(sumIf(sign, kind = 'sale'))",
+                "sumIf(sign * raw.amount, kind = 'sale')",
+                "conversions",
+            )
+        } else {
+            ("sum(raw.sales)", "sum(raw.amount)", "conversions_hourly")
+        };
+        format!(
+            "SELECT toString(raw.reason) AS reason, {sales} AS sales, {amount} AS amount
+             FROM {table} AS raw WHERE {SCOPE} AND {time} AND attributed_by IN ('', 'none'){} GROUP BY reason",
+            filters.on_refunds()
         )
-    };
+    });
     format!(
-        "SELECT toString(raw.reason) AS reason, {sales} AS sales, {amount} AS amount
-         FROM {table} AS raw WHERE {SCOPE} AND {} AND attributed_by IN ('', 'none'){}
-         GROUP BY reason HAVING sales != 0 OR amount != 0 ORDER BY amount DESC, reason",
-        within(hourly),
-        filters.on_refunds()
+        "SELECT reason, sum(part.sales) AS sales, sum(part.amount) AS amount FROM ({slices}) AS part
+         GROUP BY reason HAVING sales != 0 OR amount != 0 ORDER BY amount DESC, reason"
     )
 }
 
-fn money(filters: &Filters, hourly: bool) -> String {
-    let time = within(hourly);
-    let condition = format!("{SCOPE} AND {time}{}", filters.on_refunds());
-    let commissions = format!("{SCOPE} AND {time}{}", filters.on_commissions());
-    let (suffix, refunds, amount, sold) = if hourly {
-        ("_hourly", "sum(raw.refunds)", "sum(raw.amount)", "raw.sales != 0")
-    } else {
-        (
-            "",
-            "toInt64(sum(sign))",
-            "sum(sign * raw.amount)",
-            "raw.kind = 'sale'",
+fn money(filters: &Filters, period: &Period) -> String {
+    let slices = each_slice(period, Grain::of_ledger(filters, &[]), false, |grain, time| {
+        let condition = format!("{SCOPE} AND {time}{}", filters.on_refunds());
+        let commissions = format!("{SCOPE} AND {time}{}", filters.on_commissions());
+        let (suffix, refunds, amount, sold) = if grain == Grain::Rows {
+            (
+                "",
+                "toInt64(sum(sign))",
+                "sum(sign * raw.amount)",
+                "raw.kind = 'sale'",
+            )
+        } else {
+            ("_hourly", "sum(raw.refunds)", "sum(raw.amount)", "raw.sales != 0")
+        };
+        format!(
+            "SELECT max(toString(raw.currency)) AS currency, {refunds} AS refunds, {amount} AS refunded,
+                    toInt64(0) AS commission
+             FROM refunds{suffix} AS raw WHERE {condition}
+             UNION ALL
+             SELECT '', toInt64(0), toInt64(0), {amount} FROM commissions{suffix} AS raw WHERE {commissions}
+             UNION ALL
+             SELECT max(toString(raw.currency)), toInt64(0), toInt64(0), toInt64(0)
+             FROM conversions{suffix} AS raw WHERE {condition} AND {sold}"
         )
-    };
+    });
     format!(
         "SELECT max(part.currency) AS currency, sum(part.refunds) AS refunds, sum(part.refunded) AS refunded,
                 sum(part.commission) AS commission
-         FROM (
-            SELECT max(toString(raw.currency)) AS currency, {refunds} AS refunds, {amount} AS refunded,
-                   toInt64(0) AS commission
-            FROM refunds{suffix} AS raw WHERE {condition}
-            UNION ALL
-            SELECT '', toInt64(0), toInt64(0), {amount} FROM commissions{suffix} AS raw WHERE {commissions}
-            UNION ALL
-            SELECT max(toString(raw.currency)), toInt64(0), toInt64(0), toInt64(0)
-            FROM conversions{suffix} AS raw WHERE {condition} AND {sold}
-         ) AS part"
+         FROM ({slices}) AS part"
     )
 }
 

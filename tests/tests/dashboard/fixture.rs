@@ -45,21 +45,7 @@ fn runtime() -> &'static Runtime {
 /// The seeded one, shared: no test changes it.
 pub fn fixture() -> &'static Fixture {
     static SHARED: OnceLock<Fixture> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        Fixture::start(|sql| {
-            for statement in SEED.split(";\n") {
-                let lines = statement
-                    .lines()
-                    .filter(|line| !line.trim_start().starts_with("--"));
-                let statement = lines.collect::<Vec<_>>().join("\n");
-                let statement = statement.replace("{database}.", "").replace("{anchor}", ANCHOR);
-                let statement = statement.replace("{days}", "120").replace("{clicks}", "20000");
-                if !statement.trim().is_empty() {
-                    sql(&statement);
-                }
-            }
-        })
-    })
+    SHARED.get_or_init(|| Fixture::seeded(20_000))
 }
 
 /// A share with four decimals.
@@ -99,6 +85,25 @@ impl Fixture {
         });
         fixture.listen();
         fixture
+    }
+
+    /// One with so many clicks in 120 days, and what became of them.
+    pub fn seeded(clicks: u32) -> Self {
+        Self::start(|sql| {
+            for statement in SEED.split(";\n") {
+                let lines = statement
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("--"));
+                let statement = lines.collect::<Vec<_>>().join("\n");
+                let statement = statement.replace("{database}.", "").replace("{anchor}", ANCHOR);
+                let statement = statement
+                    .replace("{days}", "120")
+                    .replace("{clicks}", &clicks.to_string());
+                if !statement.trim().is_empty() {
+                    sql(&statement);
+                }
+            }
+        })
     }
 
     /// A dashboard whose ClickHouse does not answer.
