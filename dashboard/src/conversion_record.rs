@@ -17,7 +17,7 @@ pub struct ConversionRow {
     kind: String,
     at_ms: i64,
     object: String,
-    keys: Vec<String>,
+    pub keys: Vec<String>,
     event_name: String,
     status: String,
     pub amount: i64,
