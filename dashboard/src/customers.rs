@@ -3,7 +3,7 @@
 //! Made of the ledger, in the shape that the `dub` SDKs parse; names and addresses from topic `people`, and from nowhere
 //! else. Invariant: figures are the net state of conversions, as everywhere, before refunds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -114,6 +114,29 @@ impl CustomerRow {
     }
 }
 
+/// A customer as events show one.
+#[derive(Row, Deserialize)]
+struct Named {
+    customer: String,
+    created_ms: i64,
+    name: String,
+    email: String,
+    avatar: String,
+}
+
+impl Named {
+    fn json(&self) -> JsonValue {
+        json!({
+            "id": self.customer,
+            "externalId": self.customer,
+            "name": text_or_null(&self.name),
+            "email": text_or_null(&self.email),
+            "avatar": text_or_null(&self.avatar),
+            "createdAt": utc_text(self.created_ms),
+        })
+    }
+}
+
 pub async fn list(
     State(application): State<Application>,
     Query(pairs): Query<Vec<(String, String)>>,
@@ -179,7 +202,7 @@ pub async fn one(
     let scope = Scope::take(&mut parameters, &application.database).await?;
     parameters.finish()?;
     let own = id.strip_prefix("ext_").unwrap_or(&id).to_owned();
-    let mut rows = named(&application, &scope, vec![id.clone(), own]).await?;
+    let mut rows = whole(&application, &scope, vec![id.clone(), own]).await?;
     // By its own ID before the other way to read it.
     rows.sort_by_key(|row| row.customer != id);
     let row = rows.first().ok_or_else(|| {
@@ -197,7 +220,7 @@ pub async fn of<'r>(
     scope: &Scope,
     ids: impl Iterator<Item = &'r String>,
 ) -> Result<BTreeMap<String, JsonValue>, ApiError> {
-    let rows = named(application, scope, ids.cloned().collect()).await?;
+    let rows = whole(application, scope, ids.cloned().collect()).await?;
     let shown = rows.iter().map(|row| {
         (
             row.customer.clone(),
@@ -207,7 +230,39 @@ pub async fn of<'r>(
     Ok(shown.collect())
 }
 
-async fn named(
+/// Who customers are and since when, by their IDs: without figures, for which everything would have to be read.
+pub async fn named<'r>(
+    application: &Application,
+    scope: &Scope,
+    ids: impl Iterator<Item = &'r str>,
+) -> Result<BTreeMap<String, JsonValue>, ApiError> {
+    let ids: BTreeSet<&str> = ids.filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = format!(
+        "SELECT since.customer AS customer, created_ms, person.name AS name, person.email AS email,
+                person.avatar AS avatar
+         FROM (
+           SELECT customer, toUnixTimestamp64Milli(min(entry.at)) AS created_ms
+           FROM (
+             SELECT customer, at FROM conversions WHERE {SCOPE} AND customer IN {{ids:Array(String)}}
+             GROUP BY customer, at, id, revision HAVING sum(sign) > 0
+           ) AS entry GROUP BY customer
+         ) AS since
+         LEFT JOIN (SELECT * FROM people FINAL WHERE {SCOPE} AND customer IN {{ids:Array(String)}}) AS person
+         ON person.customer = since.customer"
+    );
+    let ids = ids.into_iter().map(str::to_owned).collect();
+    let statement = Statement::new(sql)
+        .with_all(scope.values())
+        .with("ids", Value::Texts(ids));
+    let rows: Vec<Named> = application.database.rows("customers_known", statement).await?;
+    let shown = rows.into_iter().map(|row| (row.customer.clone(), row.json()));
+    Ok(shown.collect())
+}
+
+async fn whole(
     application: &Application,
     scope: &Scope,
     ids: Vec<String>,

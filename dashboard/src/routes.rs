@@ -15,7 +15,8 @@ use tower_http::timeout::TimeoutLayer;
 use crate::error::ApiError;
 use crate::server::Application;
 use crate::{
-    analytics, commissions, customers, events, funnel, health, manage, overview, page, payments, stream,
+    analytics, commissions, customers, events, funnel, health, manage, overview, page, partner_analytics,
+    payments, stream,
 };
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
@@ -45,6 +46,7 @@ pub fn router(application: Application) -> Router {
         .route("/workspaces", get(overview::list_workspaces))
         .route("/payments/{id}", get(payments::payment))
         .route("/commissions", get(commissions::list))
+        .route("/partners/analytics", get(partner_analytics::analytics))
         .route("/customers", get(customers::list))
         .route("/customers/{id}", get(customers::one))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))

@@ -145,6 +145,25 @@ fn not_offered(what: &str) -> ApiError {
     ApiError::new(Code::InternalServerError, format!("{what} is not offered")).with_status(501)
 }
 
+/// A link that is not declared (any more), in the same shape: of what the ledger says of it, from 1970, as what is
+/// unknown is there.
+pub fn undeclared_link(value: Link, workspace: &str) -> Value {
+    let known = Known {
+        created: 0,
+        at: 0,
+        value,
+    };
+    let mut shown = link::shown(&known, workspace);
+    if known.value.domain.is_empty()
+        && let Some(fields) = shown.as_object_mut()
+    {
+        // A row without link.
+        fields.insert("shortLink".to_owned(), "".into());
+        fields.insert("qrCode".to_owned(), "".into());
+    }
+    shown
+}
+
 /// What a request of a caller asks for. `random` is asked for IDs and keys.
 ///
 /// # Errors

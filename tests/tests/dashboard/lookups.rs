@@ -131,13 +131,7 @@ fn what_cannot_be_meant_is_refused_with_the_parameters_name() {
 #[test]
 fn what_is_not_offered_says_so() {
     let fixture = fixture();
-    for path in [
-        "/links",
-        "/links/info",
-        "/partners/analytics",
-        "/events/stream",
-        "/openapi.json",
-    ] {
+    for path in ["/links", "/links/info", "/events/stream", "/openapi.json"] {
         fixture.refused(path, 501, "not_implemented");
     }
     for path in ["/nothing", "/analytics/more", "/payments/in_unknown"] {

@@ -223,8 +223,9 @@ async fn the_sdks_manage_links_through_the_one_host() -> Result<()> {
     Ok(())
 }
 
-/// Three sales of two customers, a lead of a third, and what a partner earned of them.
-const LEDGER: [&str; 2] = [
+/// Three sales of two customers, a lead of a third, what a partner earned of them, and clicks of which some have no
+/// place, no link, or a trigger that is none of the SDKs'.
+const LEDGER: [&str; 3] = [
     "INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, customer, amount, currency,
         quantity, sale_type, attributed_by, commission, click_id, clicked_at, link_id, domain, key, url, partner_id,
         program_id, country) VALUES
@@ -242,6 +243,16 @@ const LEDGER: [&str; 2] = [
      ('k2', 1, 1, 'acme', 'live', 'sale', '2025-04-01 10:00:00', 's2', '', 'u_1', 870, 'usd', 'approved', 'ada', 'main'),
      ('k3', 1, 1, 'acme', 'live', 'sale', '2025-05-01 10:00:00', 's3', '', 'u_2', 190, 'usd', 'paid', 'ada', 'main'),
      ('k4', 1, 1, 'acme', 'live', 'take_back', '2025-04-02 10:00:00', 's2', 'r1', 'u_1', -290, 'usd', 'pending', 'ada', 'main')",
+    "INSERT INTO clicks (id, workspace, mode, at, link_id, domain, key, url, partner_id, program_id, trigger, country, region,
+        city, continent, device, browser, os, referer, referer_url, utm_source, utm_campaign) VALUES
+     ('c000000000000001', 'acme', 'live', '2025-03-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada',
+        'main', 'script', 'DE', 'DE-BE', 'Berlin', 'EU', 'desktop', 'Chrome', 'macOS', 'x.com', 'x.com/a', 'letter', 'autumn'),
+     ('c000000000000002', 'acme', 'live', '2025-05-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada',
+        'main', 'api', '', '', '', '', '', '', '', '(direct)', '(direct)', '', ''),
+     ('c000000000000003', 'acme', 'live', '2025-05-02 09:00:00', 'l_1', 'go.acme.example', 'ada', 'https://acme.example/?a=b',
+        '', 'main', 'qr', 'US', 'US-NY', 'New York', 'NA', 'mobile', 'Safari', 'iOS', '(direct)', '(direct)', '', ''),
+     ('c000000000000004', 'acme', 'live', '2025-05-03 09:00:00', '', '', '', '', '', '', 'deeplink', 'FR', '', '', 'XX',
+        'mobile', 'Safari', 'iOS', '(direct)', '(direct)', '', '')",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
