@@ -49,6 +49,7 @@ mod record;
 mod routes;
 mod scope;
 mod server;
+mod spreadsheet;
 mod statement;
 mod stream;
 mod sums;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower_http::timeout::TimeoutLayer;
 
@@ -16,7 +16,7 @@ use crate::error::ApiError;
 use crate::server::Application;
 use crate::{
     analytics, commissions, customers, events, funnel, health, manage, overview, page, partner_analytics,
-    payments, stream,
+    payments, spreadsheet, stream,
 };
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
@@ -49,6 +49,7 @@ pub fn router(application: Application) -> Router {
         .route("/partners/analytics", get(partner_analytics::analytics))
         .route("/customers", get(customers::list))
         .route("/customers/{id}", get(customers::one))
+        .route_layer(from_fn(spreadsheet::on_demand))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))
         .merge(managed())
         .route("/healthz", get(health::alive))

@@ -13,6 +13,8 @@
 mod commissions;
 #[path = "dashboard/cookbook.rs"]
 mod cookbook;
+#[path = "dashboard/csv.rs"]
+mod csv_lists;
 #[path = "dashboard/customers.rs"]
 mod customers;
 #[path = "dashboard/fixture.rs"]
