@@ -23,6 +23,7 @@
 )]
 
 mod analytics;
+mod cohorts;
 mod commissions;
 mod conversion_record;
 mod customers;

@@ -15,8 +15,8 @@ use tower_http::timeout::TimeoutLayer;
 use crate::error::ApiError;
 use crate::server::Application;
 use crate::{
-    analytics, commissions, customers, events, funnel, health, manage, overview, page, partner_analytics,
-    payments, spreadsheet, stream,
+    analytics, cohorts, commissions, customers, events, funnel, health, manage, overview, page,
+    partner_analytics, payments, spreadsheet, stream,
 };
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
@@ -42,6 +42,7 @@ pub fn router(application: Application) -> Router {
         .route("/events", get(events::events))
         .route("/events/stream", get(stream::stream))
         .route("/funnel", get(funnel::funnel))
+        .route("/cohorts", get(cohorts::cohorts))
         .route("/overview", get(overview::overview))
         .route("/workspaces", get(overview::list_workspaces))
         .route("/payments/{id}", get(payments::payment))

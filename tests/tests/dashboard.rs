@@ -9,6 +9,8 @@
     clippy::panic
 )]
 
+#[path = "dashboard/cohorts.rs"]
+mod cohorts;
 #[path = "dashboard/commissions.rs"]
 mod commissions;
 #[path = "dashboard/cookbook.rs"]
