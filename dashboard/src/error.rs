@@ -16,6 +16,9 @@ pub enum ApiError {
     /// The request can be meant, and is not offered; names the parameter.
     #[error("{0}")]
     Unprocessable(String),
+    /// The caller may not; says why.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -47,6 +50,7 @@ impl ApiError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
@@ -59,6 +63,7 @@ impl ApiError {
         match self {
             Self::BadRequest(_) | Self::MethodNotAllowed(_) => "bad_request",
             Self::Unprocessable(_) => "unprocessable_entity",
+            Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::NotOffered(_) => "not_implemented",
             Self::TooMany(_) => "rate_limit_exceeded",

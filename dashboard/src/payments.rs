@@ -118,7 +118,7 @@ async fn not_found(id: &str, scope: &Scope, database: &Database) -> Result<ApiEr
                      AND (id = {id:String} OR hasAny(keys, {keys:Array(String)}))";
     let statement = by_keys(scope, id, "toString(mode) AS mode", "conversions", condition);
     let elsewhere: Vec<Elsewhere> = database.rows("payment_elsewhere", statement).await?;
-    let Scope { workspace, mode } = scope;
+    let Scope { workspace, mode, .. } = scope;
     let next = match elsewhere.first() {
         Some(other) => format!("It is in mode {other}: ask again with mode={other}.", other = other.mode),
         None => "A payment appears about a second after its webhook; if it does not, check that the Stripe endpoint \

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tributary_avro::Config;
 
 use super::link;
-use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, secret_key};
+use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, caller};
 use crate::rules::{Link, Partner, Program, Workspace, instant};
 
 /// A declared object.
@@ -211,12 +211,17 @@ impl Catalog {
             .map(|(w, id)| (w.as_str(), id.as_str()))
     }
 
-    /// Who calls with a secret key, by its Authorization header.
+    /// Who calls an operation, by its Authorization header: see [`caller`].
     ///
     /// # Errors
-    /// 401 without a key that is known, 403 for a publishable one.
-    pub fn caller(&self, authorization: Option<&str>) -> Result<KeyOwner, ApiError> {
-        secret_key(authorization, &self.directory)
+    /// 401 without a key that is known; 403 for one that the operation is not for.
+    pub fn caller(
+        &self,
+        authorization: Option<&str>,
+        method: &str,
+        path: &str,
+    ) -> Result<KeyOwner, ApiError> {
+        caller(authorization, &self.directory, method, path)
     }
 }
 

@@ -22,14 +22,14 @@ use super::harness::{Edge, HOST, told};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An edge, and processes that manage its links. The first is behind the API host.
-struct World {
-    edge: Edge,
-    apis: Vec<String>,
-    clickhouse: (String, String),
+pub struct World {
+    pub edge: Edge,
+    pub apis: Vec<String>,
+    pub clickhouse: (String, String),
 }
 
 impl World {
-    async fn start(apis: usize) -> Result<Self> {
+    pub async fn start(apis: usize) -> Result<Self> {
         let servers = shared().await?;
         let mut listeners = Vec::new();
         for _ in 0..apis {
@@ -65,7 +65,7 @@ impl World {
         Ok(world)
     }
 
-    async fn sql(&self, statement: &str, database: &str) -> Result<()> {
+    pub async fn sql(&self, statement: &str, database: &str) -> Result<()> {
         let url = format!("{}/?database={database}", self.clickhouse.0);
         let answer = self.edge.http.post(url).body(statement.to_owned()).send().await?;
         ensure!(answer.status().is_success(), "{}", answer.text().await?);
@@ -108,6 +108,34 @@ impl World {
         Ok(())
     }
 
+    /// Declares an object, and waits until the first process knows it.
+    pub async fn declare(&self, kind: &str, id: &str, document: Value) -> Result<()> {
+        let config = Config {
+            workspace: "acme".into(),
+            kind: kind.into(),
+            id: id.into(),
+            at: 2,
+            document: document.to_string(),
+            ..Config::default()
+        };
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.edge.bootstrap)
+            .create()?;
+        let (topic, key) = (self.topic(), format!("acme/{kind}/{id}"));
+        let value = Encoder::<Config>::new(4).encode(&config)?;
+        let record = FutureRecord::to(&topic).key(&key).payload(&value);
+        let sent = producer.send(record, Duration::from_secs(10)).await;
+        sent.map_err(|(error, _)| error)?;
+        let path = match kind {
+            "partner" => format!("/partners/links?partnerId={id}"),
+            _ => format!("/links/info?linkId={id}"),
+        };
+        eventually(&format!("{kind} {id} is known"), PATIENCE, || async {
+            self.ok(0, "GET", &path, Value::Null).await.map(|_| ())
+        })
+        .await
+    }
+
     fn topic(&self) -> String {
         format!("{}{}", self.edge.prefix, Topic::Config.name())
     }
@@ -124,7 +152,7 @@ impl World {
         }
     }
 
-    async fn ok(&self, api: usize, method: &str, path: &str, body: Value) -> Result<Value> {
+    pub async fn ok(&self, api: usize, method: &str, path: &str, body: Value) -> Result<Value> {
         let (status, _, answer) = told(self.ask(api, method, path, &body).send().await?).await?;
         ensure!(status == 200, "{method} {path}: {status} {answer}");
         Ok(answer)
@@ -144,7 +172,7 @@ impl World {
         })
     }
 
-    async fn leads_to(&self, key: &str, expected: &str) -> Result<()> {
+    pub async fn leads_to(&self, key: &str, expected: &str) -> Result<()> {
         eventually(&format!("{key} leads to {expected}"), PATIENCE, || async {
             let found = self.leads(key).await?;
             ensure!(found == expected, "{found}");
@@ -225,7 +253,7 @@ async fn the_sdks_manage_links_through_the_one_host() -> Result<()> {
 
 /// Three sales of two customers, a lead of a third, what a partner earned of them, and clicks of which some have no
 /// place, no link, or a trigger that is none of the SDKs'.
-const LEDGER: [&str; 3] = [
+pub const LEDGER: [&str; 3] = [
     "INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, customer, amount, currency,
         quantity, sale_type, attributed_by, commission, click_id, clicked_at, link_id, domain, key, url, partner_id,
         program_id, country) VALUES
