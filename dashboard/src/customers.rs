@@ -34,7 +34,7 @@ const FILTERS: [(&str, &str); 6] = [
 ];
 
 /// A customer with figures.
-#[derive(Row, Deserialize)]
+#[derive(Row, Deserialize, Default)]
 struct CustomerRow {
     customer: String,
     created_ms: i64,
@@ -158,6 +158,11 @@ impl Named {
             "createdAt": utc_text(self.created_ms),
         })
     }
+}
+
+/// A row made of nothing, to be described.
+pub fn sample(application: &Application) -> JsonValue {
+    CustomerRow::default().json(false, &Scope::default(), application)
 }
 
 pub async fn list(

@@ -38,6 +38,7 @@ mod groups;
 mod health;
 mod kafka;
 mod manage;
+mod openapi;
 mod overview;
 mod page;
 mod paging;

@@ -15,13 +15,12 @@ use tower_http::timeout::TimeoutLayer;
 use crate::error::ApiError;
 use crate::server::Application;
 use crate::{
-    analytics, cohorts, commissions, customers, events, funnel, health, manage, overview, page,
+    analytics, cohorts, commissions, customers, events, funnel, health, manage, openapi, overview, page,
     partner_analytics, payments, spreadsheet, stream,
 };
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
-const NOT_OFFERED: [&str; 13] = [
-    "openapi.json",
+const NOT_OFFERED: [&str; 12] = [
     "tags",
     "folders",
     "domains",
@@ -53,6 +52,7 @@ pub fn router(application: Application) -> Router {
         .route_layer(from_fn(spreadsheet::on_demand))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))
         .merge(managed())
+        .route("/openapi.json", get(openapi::document))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -21,7 +21,7 @@ pub const SCOPE: &str = "workspace = {workspace:String} AND mode = {mode:String}
 pub const PEOPLE: &str = "workspace = {workspace:String} AND mode = {mode:String}";
 
 /// One workspace in one mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     pub workspace: String,
     pub mode: String,
