@@ -49,7 +49,7 @@ const STATES: [(&str, &str); 8] = [
     ("fraud", ""),
 ];
 
-#[derive(Row, Deserialize)]
+#[derive(Row, Deserialize, Default)]
 struct CommissionRow {
     id: String,
     kind: String,
@@ -112,6 +112,11 @@ impl CommissionRow {
             "customer": customer,
         })
     }
+}
+
+/// A row made of nothing, to be described.
+pub fn sample() -> JsonValue {
+    CommissionRow::default().json(None, None, "")
 }
 
 /// The kinds of `type=a,b` or `type=-a`.

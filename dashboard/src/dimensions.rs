@@ -41,7 +41,7 @@ const fn of_conversion(name: &'static str, hourly: bool) -> Column {
 
 const LINK: Column = of_link("link_id");
 const DOMAIN: Column = of_link("domain");
-const KEY: Column = of_click("key");
+const KEY: Column = of_link("key");
 const URL: Column = of_click("url");
 const PARTNER: Column = of_link("partner_id");
 const PROGRAM: Column = of_link("program_id");

@@ -13,6 +13,12 @@ pub enum ApiError {
     /// The request says something that cannot be meant; names the parameter.
     #[error("{0}")]
     BadRequest(String),
+    /// The request can be meant, and is not offered; names the parameter.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// The caller may not; says why.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -43,6 +49,8 @@ impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
@@ -54,6 +62,8 @@ impl ApiError {
     const fn code(&self) -> &'static str {
         match self {
             Self::BadRequest(_) | Self::MethodNotAllowed(_) => "bad_request",
+            Self::Unprocessable(_) => "unprocessable_entity",
+            Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::NotOffered(_) => "not_implemented",
             Self::TooMany(_) => "rate_limit_exceeded",

@@ -23,22 +23,27 @@
 )]
 
 mod analytics;
+mod cohorts;
 mod commissions;
 mod conversion_record;
 mod customers;
 mod database;
 mod dimensions;
 mod error;
+mod event_shape;
 mod events;
 mod filters;
 mod funnel;
+mod groups;
 mod health;
 mod kafka;
 mod manage;
+mod openapi;
 mod overview;
 mod page;
 mod paging;
 mod parameters;
+mod partner_analytics;
 mod payments;
 mod period;
 mod period_request;
@@ -46,6 +51,7 @@ mod record;
 mod routes;
 mod scope;
 mod server;
+mod spreadsheet;
 mod statement;
 mod stream;
 mod sums;

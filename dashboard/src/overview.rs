@@ -12,7 +12,7 @@ use crate::filters::{Attribution, Filters};
 use crate::parameters::Parameters;
 use crate::period::{Interval, Period};
 use crate::period_request::PeriodRequest;
-use crate::scope::{SCOPE, Scope, workspaces};
+use crate::scope::{Scope, workspaces};
 use crate::server::Application;
 use crate::statement::Statement;
 use crate::sums::{Event, Grain, Question, Sums, each_slice};
@@ -68,9 +68,9 @@ pub async fn overview(
     let (current, previous, machines, reasons, money) = tokio::try_join!(
         current.ask(database),
         previous.ask(database),
-        database.rows::<Machines>("machines", about(machines(&filters, &period))),
-        database.rows::<Reason>("unattributed", about(unattributed(&filters, &period))),
-        database.rows::<Money>("money", about(money(&filters, &period))),
+        database.rows::<Machines>("machines", about(machines(&scope, &filters, &period))),
+        database.rows::<Reason>("unattributed", about(unattributed(&scope, &filters, &period))),
+        database.rows::<Money>("money", about(money(&scope, &filters, &period))),
     )?;
     let current = current.into_iter().next().unwrap_or_default();
     let machines = machines.into_iter().next().unwrap_or_default();
@@ -121,65 +121,79 @@ fn answer(
     JsonValue::Object(answer)
 }
 
-fn machines(filters: &Filters, period: &Period) -> String {
-    let slices = each_slice(period, Grain::of_clicks(filters, &[]), false, |grain, time| {
-        let (bots, duplicates, table) = match grain {
-            Grain::Rows => (
-                "toInt64(countIf(bot != ''))",
-                "toInt64(countIf(bot = '' AND duplicate_of != ''))",
-                "clicks",
-            ),
-            Grain::Hours => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_hourly"),
-            Grain::Days => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_daily"),
-        };
-        format!(
-            "SELECT {bots} AS bots, {duplicates} AS duplicates FROM {table} AS raw WHERE {SCOPE} AND {time}{}",
-            filters.on_clicks()
-        )
-    });
+fn machines(scope: &Scope, filters: &Filters, period: &Period) -> String {
+    let slices = each_slice(
+        period,
+        Grain::of_clicks(scope, filters, &[]),
+        false,
+        |grain, within| {
+            let (bots, duplicates, table) = match grain {
+                Grain::Rows => (
+                    "toInt64(countIf(bot != ''))",
+                    "toInt64(countIf(bot = '' AND duplicate_of != ''))",
+                    "clicks",
+                ),
+                Grain::Hours => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_hourly"),
+                Grain::Days => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_daily"),
+            };
+            format!(
+                "SELECT {bots} AS bots, {duplicates} AS duplicates FROM {table} AS raw WHERE {within}{}",
+                filters.on_clicks()
+            )
+        },
+    );
     format!("SELECT sum(part.bots) AS bots, sum(part.duplicates) AS duplicates FROM ({slices}) AS part")
 }
 
 /// Sales that nobody earned. A filter on a partner or link leaves none, since these have neither.
-fn unattributed(filters: &Filters, period: &Period) -> String {
-    let slices = each_slice(period, Grain::of_ledger(filters, &[]), false, |grain, time| {
-        let (sales, amount, table) = if grain == Grain::Rows {
-            (
-                "toInt64(sumIf(sign, kind = 'sale'))",
-                "sumIf(sign * raw.amount, kind = 'sale')",
-                "conversions",
+fn unattributed(scope: &Scope, filters: &Filters, period: &Period) -> String {
+    let slices = each_slice(
+        period,
+        Grain::of_ledger(scope, filters, &[]),
+        false,
+        |grain, within| {
+            let (sales, amount, table) = if grain == Grain::Rows {
+                (
+                    "toInt64(sumIf(sign, kind = 'sale'))",
+                    "sumIf(sign * raw.amount, kind = 'sale')",
+                    "conversions",
+                )
+            } else {
+                ("sum(raw.sales)", "sum(raw.amount)", "conversions_hourly")
+            };
+            format!(
+                "SELECT toString(raw.reason) AS reason, {sales} AS sales, {amount} AS amount
+             FROM {table} AS raw WHERE {within} AND attributed_by IN ('', 'none'){} GROUP BY reason",
+                filters.on_refunds()
             )
-        } else {
-            ("sum(raw.sales)", "sum(raw.amount)", "conversions_hourly")
-        };
-        format!(
-            "SELECT toString(raw.reason) AS reason, {sales} AS sales, {amount} AS amount
-             FROM {table} AS raw WHERE {SCOPE} AND {time} AND attributed_by IN ('', 'none'){} GROUP BY reason",
-            filters.on_refunds()
-        )
-    });
+        },
+    );
     format!(
         "SELECT reason, sum(part.sales) AS sales, sum(part.amount) AS amount FROM ({slices}) AS part
          GROUP BY reason HAVING sales != 0 OR amount != 0 ORDER BY amount DESC, reason"
     )
 }
 
-fn money(filters: &Filters, period: &Period) -> String {
-    let slices = each_slice(period, Grain::of_ledger(filters, &[]), false, |grain, time| {
-        let condition = format!("{SCOPE} AND {time}{}", filters.on_refunds());
-        let commissions = format!("{SCOPE} AND {time}{}", filters.on_commissions());
-        let (suffix, refunds, amount, sold) = if grain == Grain::Rows {
-            (
-                "",
-                "toInt64(sum(sign))",
-                "sum(sign * raw.amount)",
-                "raw.kind = 'sale'",
-            )
-        } else {
-            ("_hourly", "sum(raw.refunds)", "sum(raw.amount)", "raw.sales != 0")
-        };
-        format!(
-            "SELECT max(toString(raw.currency)) AS currency, {refunds} AS refunds, {amount} AS refunded,
+fn money(scope: &Scope, filters: &Filters, period: &Period) -> String {
+    let slices = each_slice(
+        period,
+        Grain::of_ledger(scope, filters, &[]),
+        false,
+        |grain, within| {
+            let condition = format!("{within}{}", filters.on_refunds());
+            let commissions = format!("{within}{}", filters.on_commissions());
+            let (suffix, refunds, amount, sold) = if grain == Grain::Rows {
+                (
+                    "",
+                    "toInt64(sum(sign))",
+                    "sum(sign * raw.amount)",
+                    "raw.kind = 'sale'",
+                )
+            } else {
+                ("_hourly", "sum(raw.refunds)", "sum(raw.amount)", "raw.sales != 0")
+            };
+            format!(
+                "SELECT max(toString(raw.currency)) AS currency, {refunds} AS refunds, {amount} AS refunded,
                     toInt64(0) AS commission
              FROM refunds{suffix} AS raw WHERE {condition}
              UNION ALL
@@ -187,8 +201,9 @@ fn money(filters: &Filters, period: &Period) -> String {
              UNION ALL
              SELECT max(toString(raw.currency)), toInt64(0), toInt64(0), toInt64(0)
              FROM conversions{suffix} AS raw WHERE {condition} AND {sold}"
-        )
-    });
+            )
+        },
+    );
     format!(
         "SELECT max(part.currency) AS currency, sum(part.refunds) AS refunds, sum(part.refunded) AS refunded,
                 sum(part.commission) AS commission

@@ -78,6 +78,17 @@ impl Parameters {
         self.given.remove(name).map(|values| values.join(","))
     }
 
+    /// Refuses what is known and not offered, and says why.
+    pub fn refuse(&mut self, names: &[(&'static str, &'static str)]) -> Result<(), ApiError> {
+        for (name, reason) in names {
+            let asked = self.given.remove(*name).unwrap_or_default();
+            if asked.iter().any(|value| !value.trim().is_empty()) {
+                return Err(ApiError::Unprocessable(format!("{name}: {reason}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses what is left.
     pub fn finish(mut self) -> Result<(), ApiError> {
         let Some((name, _)) = self.given.pop_first() else {

@@ -147,7 +147,7 @@ async fn not_found(id: &str, scope: &Scope, database: &Database) -> Result<ApiEr
     .with("id", Value::Text(id.to_owned()))
     .with("keys", Value::Texts(keys_of(id)));
     let elsewhere: Vec<Elsewhere> = database.rows("payment_elsewhere", statement).await?;
-    let Scope { workspace, mode } = scope;
+    let Scope { workspace, mode, .. } = scope;
     let next = match elsewhere.first() {
         Some(other) => format!("It is in mode {other}: ask again with mode={other}.", other = other.mode),
         None => "A payment appears about a second after its webhook; if it does not, check that the Stripe endpoint \

@@ -12,6 +12,8 @@ use jiff::{SignedDuration, Span, Timestamp, ToSpan, Zoned};
 pub enum Step {
     Hour,
     Day,
+    /// From Monday.
+    Week,
     Month,
 }
 
@@ -140,6 +142,13 @@ impl Period {
             .collect()
     }
 
+    /// From the same beginning to the end of the step that holds `until`, cut anew.
+    pub fn in_steps(&self, step: Step, until: Timestamp) -> Result<Self, jiff::Error> {
+        let start = Timestamp::from_millisecond(self.start())?.to_zoned(self.zone.clone());
+        let end = next(&until.max(start.timestamp()).to_zoned(self.zone.clone()), step)?;
+        Self::cut(&start, end.timestamp(), step)
+    }
+
     /// The same length of time just before, as one bucket.
     pub fn before(&self) -> Self {
         let (start, end) = (self.start(), self.end());
@@ -184,6 +193,10 @@ fn next(time: &Zoned, step: Step) -> Result<Zoned, jiff::Error> {
     let (mut date, span): (Date, Span) = match step {
         Step::Hour => return floor_hour(time).checked_add(1.hour()),
         Step::Day => (time.date(), 1.day()),
+        Step::Week => {
+            let since_monday = i32::from(time.date().weekday().to_monday_zero_offset());
+            (time.date().checked_sub(since_monday.days())?, 1.week())
+        }
         Step::Month => (time.date().first_of_month(), 1.month()),
     };
     loop {
@@ -281,6 +294,22 @@ mod tests {
         assert_eq!(period.end(), end.as_millisecond());
         assert_eq!(period.starts().len(), 4);
         assert_eq!(period.before().end(), period.start());
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_hold_the_moment_asked_for() {
+        let start: Zoned = "2026-03-25T10:00:00+01:00[Europe/Berlin]".parse().unwrap();
+        let until: Timestamp = "2026-04-05T21:59:59Z".parse().unwrap();
+        let weeks = Period::between(&start, Some(until), until).unwrap();
+        let weeks = weeks.in_steps(Step::Week, until).unwrap();
+        let text = |at: &i64| weeks.text(*at);
+        let starts: Vec<String> = weeks.starts().iter().map(text).collect();
+        // The clock changes on the Sunday between.
+        assert_eq!(
+            starts,
+            ["2026-03-25T10:00:00.000+01:00", "2026-03-30T00:00:00.000+02:00"]
+        );
+        assert_eq!(text(&weeks.end()), "2026-04-06T00:00:00.000+02:00");
     }
 
     #[test]

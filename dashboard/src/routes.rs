@@ -8,19 +8,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::error::ApiError;
 use crate::server::Application;
 use crate::{
-    analytics, commissions, customers, events, funnel, health, manage, overview, page, payments, stream,
+    analytics, cohorts, commissions, customers, events, funnel, health, manage, openapi, overview, page,
+    partner_analytics, payments, spreadsheet, stream,
 };
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
-const NOT_OFFERED: [&str; 13] = [
-    "openapi.json",
+const NOT_OFFERED: [&str; 12] = [
     "tags",
     "folders",
     "domains",
@@ -41,14 +41,18 @@ pub fn router(application: Application) -> Router {
         .route("/events", get(events::events))
         .route("/events/stream", get(stream::stream))
         .route("/funnel", get(funnel::funnel))
+        .route("/cohorts", get(cohorts::cohorts))
         .route("/overview", get(overview::overview))
         .route("/workspaces", get(overview::list_workspaces))
         .route("/payments/{id}", get(payments::payment))
         .route("/commissions", get(commissions::list))
+        .route("/partners/analytics", get(partner_analytics::analytics))
         .route("/customers", get(customers::list))
         .route("/customers/{id}", get(customers::one))
+        .route_layer(from_fn(spreadsheet::on_demand))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))
         .merge(managed())
+        .route("/openapi.json", get(openapi::document))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

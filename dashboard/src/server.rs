@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
+use serde_json::Value as JsonValue;
 use tokio::net::TcpListener;
+use tributary_domain::manage::undeclared_link;
+use tributary_domain::rules::Link;
 
 use crate::database::{ClickHouseConfig, Database};
 use crate::manage::Management;
@@ -76,6 +79,21 @@ impl Application {
             .as_ref()
             .and_then(|all| all.partner_name(workspace, id));
         known.unwrap_or_else(|| id.to_owned())
+    }
+
+    /// The partner with an ID of the customer's own.
+    pub fn partner_of_tenant(&self, workspace: &str, tenant: &str) -> Option<String> {
+        let management = self.management.as_ref()?;
+        management.partner_of_tenant(workspace, tenant)
+    }
+
+    /// A link that a row of the ledger names: as it is declared, else of what the row says of it.
+    pub fn link(&self, workspace: &str, named: Link) -> JsonValue {
+        let declared = self
+            .management
+            .as_ref()
+            .and_then(|all| all.link(workspace, &named.id));
+        declared.unwrap_or_else(|| undeclared_link(named, workspace))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::dimensions::Column;
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::period::Period;
-use crate::scope::{SCOPE, Scope};
+use crate::scope::{SCOPE, Scope, WORKSPACE};
 use crate::statement::{Statement, Value};
 
 /// Which of the figures are asked for; the others are 0.
@@ -103,9 +103,9 @@ impl Question<'_> {
     fn clicks(&self) -> String {
         each_slice(
             self.period,
-            Grain::of_clicks(self.filters, self.columns),
+            Grain::of_clicks(self.scope, self.filters, self.columns),
             self.buckets,
-            |grain, time| {
+            |grain, within| {
                 let (table, measure) = match grain {
                     Grain::Rows => ("clicks", "toInt64(countIf(bot = '' AND duplicate_of = ''))"),
                     Grain::Hours => ("clicks_hourly", "sum(raw.clicks)"),
@@ -113,7 +113,7 @@ impl Question<'_> {
                 };
                 format!(
                 "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount
-                 FROM {table} AS raw WHERE {SCOPE} AND {time}{filters} GROUP BY bucket, dimensions",
+                 FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
                 key = self.key(grain, true),
                 filters = self.filters.on_clicks(),
             )
@@ -122,8 +122,8 @@ impl Question<'_> {
     }
 
     fn conversions(&self) -> String {
-        let grain = Grain::of_ledger(self.filters, self.columns);
-        each_slice(self.period, grain, self.buckets, |grain, time| {
+        let grain = Grain::of_ledger(self.scope, self.filters, self.columns);
+        each_slice(self.period, grain, self.buckets, |grain, within| {
             let new = if self.new_sales_only {
                 "sale_type != 'recurring'"
             } else {
@@ -152,7 +152,7 @@ impl Question<'_> {
             };
             format!(
                 "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount
-                 FROM {table} AS raw WHERE {SCOPE} AND {time}{filters} GROUP BY bucket, dimensions",
+                 FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
                 key = self.key(grain, false),
                 filters = self.filters.on_conversions(),
             )
@@ -185,9 +185,9 @@ pub enum Grain {
 
 impl Grain {
     /// The coarsest source of clicks that has what is asked for. A column that clicks lack is empty in all of them.
-    pub fn of_clicks(filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
+    pub fn of_clicks(scope: &Scope, filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
         let all = |is: fn(Column) -> bool| filters.all(is) && columns.iter().all(|(_, column)| is(*column));
-        if all(|column| !column.on_clicks) {
+        if all(|column| !column.on_clicks) && !scope.is_partners() {
             Self::Hours
         } else if all(|column| !column.on_clicks || column.of_link) {
             Self::Days
@@ -197,11 +197,22 @@ impl Grain {
     }
 
     /// The same for conversions, refunds and commissions.
-    pub fn of_ledger(filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
-        if filters.all(|column| column.hourly) && columns.iter().all(|(_, column)| column.hourly) {
+    pub fn of_ledger(scope: &Scope, filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
+        if !scope.is_partners()
+            && filters.all(|column| column.hourly)
+            && columns.iter().all(|(_, column)| column.hourly)
+        {
             Self::Hours
         } else {
             Self::Rows
+        }
+    }
+
+    /// The condition of what the reader may see. Sums by hour know no partner, and are chosen for nobody who is one.
+    fn scope(self) -> &'static str {
+        match self {
+            Self::Hours => WORKSPACE,
+            Self::Rows | Self::Days => SCOPE,
         }
     }
 
@@ -234,7 +245,7 @@ impl Grain {
 }
 
 /// One SELECT for each slice of the period, from the coarse source where it can answer and from the rows elsewhere;
-/// `select` is given the source and the condition of time. The slices' figures are to be added up.
+/// `select` is given the source and the condition of scope and time. The slices' figures are to be added up.
 pub fn each_slice(
     period: &Period,
     coarse: Grain,
@@ -250,7 +261,10 @@ pub fn each_slice(
         .into_iter()
         .map(|(whole, start, end)| {
             let grain = if whole { coarse } else { Grain::Rows };
-            select(grain, &grain.between(start, end))
+            select(
+                grain,
+                &format!("{} AND {}", grain.scope(), grain.between(start, end)),
+            )
         })
         .collect();
     selects.join(" UNION ALL ")

@@ -191,7 +191,8 @@ impl Edge {
             return Err(ApiError::unavailable("starting: the configuration is not loaded"));
         }
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        requests::secret_key(header("authorization"), &self.state.directory()).map(|_| ())
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        requests::caller(header("authorization"), &self.state.directory(), method, path).map(|_| ())
     }
 }
 

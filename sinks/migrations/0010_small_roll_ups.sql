@@ -50,21 +50,21 @@ GROUP BY workspace, mode, hour;
 
 ALTER TABLE {database}.clicks{on_cluster} ADD PROJECTION IF NOT EXISTS by_link_and_day (
     SELECT
-        workspace, mode, link_id, toStartOfDay(toDateTime(at, 'UTC')) AS day, domain, partner_id, program_id, group_id,
+        workspace, mode, link_id, toStartOfDay(toDateTime(at, 'UTC')) AS day, domain, key, partner_id, program_id, group_id,
         countIf(bot = '' AND duplicate_of IN ('')),
         countIf(bot = '' AND duplicate_of NOT IN ('')),
         countIf(bot != '')
-    GROUP BY workspace, mode, link_id, day, domain, partner_id, program_id, group_id
+    GROUP BY workspace, mode, link_id, day, domain, key, partner_id, program_id, group_id
 );
 ALTER TABLE {database}.clicks{on_cluster} MATERIALIZE PROJECTION by_link_and_day;
 CREATE VIEW {database}.clicks_daily{on_cluster} AS
 SELECT
-    workspace, mode, link_id, toStartOfDay(toDateTime(at, 'UTC')) AS day, domain, partner_id, program_id, group_id,
+    workspace, mode, link_id, toStartOfDay(toDateTime(at, 'UTC')) AS day, domain, key, partner_id, program_id, group_id,
     toInt64(countIf(bot = '' AND duplicate_of IN (''))) AS clicks,
     toInt64(countIf(bot = '' AND duplicate_of NOT IN (''))) AS duplicates,
     toInt64(countIf(bot != '')) AS bots
 FROM {database}.clicks
-GROUP BY workspace, mode, link_id, day, domain, partner_id, program_id, group_id;
+GROUP BY workspace, mode, link_id, day, domain, key, partner_id, program_id, group_id;
 
 ALTER TABLE {database}.conversions{on_cluster} ADD PROJECTION IF NOT EXISTS by_hour (
     SELECT
@@ -140,26 +140,26 @@ FROM {database}.commissions_hourly;
 -- The same by day (UTC) and link: of each link, partner, program and group.
 CREATE VIEW {database}.timeseries_by_link{on_cluster} AS
 SELECT
-    day AS time, workspace, mode, link_id, domain, partner_id, program_id, group_id, '' AS currency,
+    day AS time, workspace, mode, link_id, domain, key, partner_id, program_id, group_id, '' AS currency,
     clicks, duplicates, bots,
     toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount,
     toInt64(0) AS refunds, toInt64(0) AS refunded, toInt64(0) AS earned
 FROM {database}.clicks_daily
 UNION ALL
 SELECT
-    toStartOfDay(toDateTime(at, 'UTC')), workspace, mode, link_id, domain, partner_id, program_id, group_id, currency,
+    toStartOfDay(toDateTime(at, 'UTC')), workspace, mode, link_id, domain, key, partner_id, program_id, group_id, currency,
     0, 0, 0,
     if(kind = 'lead', sign * quantity, 0), toInt64(if(kind = 'sale', sign, 0)), if(kind = 'sale', sign * amount, 0),
     0, 0, 0
 FROM {database}.conversions
 UNION ALL
 SELECT
-    toStartOfDay(toDateTime(at, 'UTC')), workspace, mode, link_id, domain, partner_id, program_id, group_id, currency,
+    toStartOfDay(toDateTime(at, 'UTC')), workspace, mode, link_id, domain, key, partner_id, program_id, group_id, currency,
     0, 0, 0, 0, 0, 0, toInt64(sign), sign * amount, 0
 FROM {database}.refunds
 UNION ALL
 SELECT
-    toStartOfDay(toDateTime(at, 'UTC')), workspace, mode, link_id, domain, partner_id, program_id, group_id, currency,
+    toStartOfDay(toDateTime(at, 'UTC')), workspace, mode, link_id, domain, key, partner_id, program_id, group_id, currency,
     0, 0, 0, 0, 0, 0, 0, 0, sign * amount
 FROM {database}.commissions;
 

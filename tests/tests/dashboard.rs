@@ -9,10 +9,14 @@
     clippy::panic
 )]
 
+#[path = "dashboard/cohorts.rs"]
+mod cohorts;
 #[path = "dashboard/commissions.rs"]
 mod commissions;
 #[path = "dashboard/cookbook.rs"]
 mod cookbook;
+#[path = "dashboard/csv.rs"]
+mod csv_lists;
 #[path = "dashboard/customers.rs"]
 mod customers;
 #[path = "dashboard/fixture.rs"]

@@ -52,6 +52,7 @@ pub(super) async fn add(body: &mut Value, caller: &KeyOwner, database: &Database
     let scope = Scope {
         workspace: caller.workspace.clone(),
         mode: caller.mode.clone(),
+        partner: caller.partner.clone(),
     };
     let statement = Statement::new(sql)
         .with_all(scope.values())

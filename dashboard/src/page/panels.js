@@ -84,7 +84,7 @@ export function partners(rows, currency, pick) {
 
 function describe(event) {
   const by = event.partner ? event.partner.id : null;
-  const via = event.coupon ? `coupon ${event.coupon}` : event.link ? `${event.link.domain}/${event.link.key}` : "";
+  const via = event.coupon ? `coupon ${event.coupon}` : event.link?.id ? `${event.link.domain}/${event.link.key}` : "";
   const place = event.click ? [event.click.city, event.click.country].filter(Boolean).join(", ") : "";
   const who = event.customer?.externalId;
   const about = {
@@ -120,7 +120,8 @@ export function events(list, look) {
 }
 
 export function details(event) {
-  const { click, link, partner } = event;
+  const { partner } = event;
+  const [click, link] = [event.click, event.link].map((part) => (part?.id ? part : null));
   const line = (name, value) => value && [make("dt", {}, name), make("dd", {}, value)];
   return make("div", {}, make("dl", { class: "pay" },
     line("Event", describe(event).title),

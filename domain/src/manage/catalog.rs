@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tributary_avro::Config;
 
-use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, secret_key};
+use super::link;
+use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, caller};
 use crate::rules::{Link, Partner, Program, Workspace, instant};
 
 /// A declared object.
@@ -65,6 +67,27 @@ impl Catalog {
     /// What a partner is called; the ID, if it has no name.
     pub fn partner_name(&self, workspace: &str, id: &str) -> Option<&str> {
         Some(self.spaces.get(workspace)?.partners.get(id)?.value.shown_name())
+    }
+
+    /// The partner with an ID of the customer's own.
+    pub fn partner_of_tenant(&self, workspace: &str, tenant: &str) -> Option<&str> {
+        let found = self.spaces.get(workspace)?.partner_of_tenant(tenant)?;
+        Some(&found.value.id)
+    }
+
+    /// A declared link in the shape of the API, without figures.
+    pub fn shown_link(&self, workspace: &str, id: &str) -> Option<Value> {
+        let known = self.spaces.get(workspace)?.link(id)?;
+        let settings = self.directory.settings(workspace);
+        let first = settings.and_then(|settings| settings.domains.first());
+        match first.filter(|_| known.value.domain.is_empty()) {
+            Some(first) => {
+                let mut known = known.clone();
+                known.value.domain.clone_from(first);
+                Some(link::shown(&known, workspace))
+            }
+            None => Some(link::shown(known, workspace)),
+        }
     }
 
     /// Takes in a config record.
@@ -188,12 +211,17 @@ impl Catalog {
             .map(|(w, id)| (w.as_str(), id.as_str()))
     }
 
-    /// Who calls with a secret key, by its Authorization header.
+    /// Who calls an operation, by its Authorization header: see [`caller`].
     ///
     /// # Errors
-    /// 401 without a key that is known, 403 for a publishable one.
-    pub fn caller(&self, authorization: Option<&str>) -> Result<KeyOwner, ApiError> {
-        secret_key(authorization, &self.directory)
+    /// 401 without a key that is known; 403 for one that the operation is not for.
+    pub fn caller(
+        &self,
+        authorization: Option<&str>,
+        method: &str,
+        path: &str,
+    ) -> Result<KeyOwner, ApiError> {
+        caller(authorization, &self.directory, method, path)
     }
 }
 

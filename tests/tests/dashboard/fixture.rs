@@ -195,6 +195,12 @@ impl Fixture {
         (text, headers)
     }
 
+    /// Status and body of whatever is answered.
+    pub fn status(&self, path: &str) -> (u16, String) {
+        let (status, text, _) = self.fetch(path, "");
+        (status, text)
+    }
+
     fn fetch(&self, path: &str, tag: &str) -> (u16, String, HeaderMap) {
         let request = client()
             .get(format!("{}{path}", self.api))

@@ -1,0 +1,291 @@
+//! What can be asked for, one line each.
+
+/// A method and path, and what it takes and gives.
+pub struct Operation {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub id: &'static str,
+    pub summary: &'static str,
+    pub parameters: &'static [Parameters],
+    /// Fields of the body; those with `!` behind them are required.
+    pub body: &'static [&'static str],
+    pub status: u16,
+    pub answer: Answer,
+}
+
+/// Parameters that come together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Parameters {
+    Workspace,
+    Period,
+    Filters,
+    GroupBy,
+    /// Groupings, and none of them.
+    GroupOrCount,
+    /// By what it can be sorted.
+    Page(&'static [&'static str]),
+    Csv,
+    Choice(&'static str, &'static [&'static str]),
+    Number(&'static str, i64),
+    Texts(&'static [&'static str]),
+}
+
+/// What comes back.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    One(&'static str),
+    Many(&'static str),
+    Either(&'static str, &'static str),
+    Object,
+    Number,
+    Text(&'static str),
+    Nothing,
+}
+
+use Answer::{Either, Many, Nothing, One, Text};
+use Parameters::{Choice, Csv, Filters, GroupBy, GroupOrCount, Number, Page, Period, Texts, Workspace};
+
+const fn get(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    parameters: &'static [Parameters],
+    answer: Answer,
+) -> Operation {
+    Operation {
+        method: "GET",
+        path,
+        id,
+        summary,
+        parameters,
+        body: &[],
+        status: 200,
+        answer,
+    }
+}
+
+const fn with_body(
+    method: &'static str,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    body: &'static [&'static str],
+    (status, answer): (u16, Answer),
+) -> Operation {
+    Operation {
+        method,
+        path,
+        id,
+        summary,
+        parameters: &[],
+        body,
+        status,
+        answer,
+    }
+}
+
+const LINK: &[&str] = &[
+    "url!",
+    "domain",
+    "key",
+    "externalId",
+    "tenantId",
+    "programId",
+    "partnerId",
+    "comments",
+    "trackConversion",
+    "archived",
+    "expiresAt",
+    "expiredUrl",
+    "ios",
+    "android",
+    "geo",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "ref",
+    "keyLength",
+    "prefix",
+];
+const CHANGED_LINK: &[&str] = &[
+    "url",
+    "domain",
+    "key",
+    "externalId",
+    "tenantId",
+    "programId",
+    "partnerId",
+    "comments",
+    "trackConversion",
+    "archived",
+    "expiresAt",
+    "expiredUrl",
+    "ios",
+    "android",
+    "geo",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "ref",
+];
+const PARTNER: &[&str] = &[
+    "email!",
+    "name",
+    "tenantId",
+    "groupId",
+    "country",
+    "username",
+    "linkProps",
+];
+const PARTNER_LINK: &[&str] = &["partnerId", "tenantId", "url", "key", "comments", "linkProps"];
+const LEAD: &[&str] = &[
+    "clickId",
+    "eventName!",
+    "customerExternalId!",
+    "customerName",
+    "customerEmail",
+    "customerAvatar",
+    "mode",
+    "eventQuantity",
+    "metadata",
+    "timestamp",
+];
+const SALE: &[&str] = &[
+    "customerExternalId!",
+    "amount!",
+    "currency",
+    "eventName",
+    "invoiceId",
+    "paymentProcessor",
+    "leadEventName",
+    "clickId",
+    "customerName",
+    "customerEmail",
+    "customerAvatar",
+    "metadata",
+    "timestamp",
+];
+const CONVERSION: &[&str] = &[
+    "tenantId",
+    "conversionTypeCode!",
+    "cid",
+    "couponCode",
+    "externalCid",
+    "customerId",
+    "externalId",
+    "amount",
+    "currency",
+    "lines",
+    "revenueOriginId",
+    "status",
+    "customParams",
+    "geoLocation",
+    "timestamp",
+];
+const DECISION: &[&str] = &[
+    "status!",
+    "partnerId",
+    "amount",
+    "currency",
+    "payoutId",
+    "refundId",
+    "reason",
+];
+const LINK_FILTERS: Parameters = Texts(&["domain", "tenantId", "partnerId", "search", "showArchived"]);
+
+// A line each, however long.
+#[rustfmt::skip]
+pub const OPERATIONS: &[Operation] = &[
+    get("/analytics", "retrieveAnalytics", "Clicks, leads and sales: in all, as a series, or by what they have in common",
+        &[Choice("event", &["clicks", "leads", "sales", "composite"]), GroupOrCount, Period, Filters, Workspace, Csv],
+        Either("Figures", "Group")),
+    get("/partners/analytics", "retrievePartnerAnalytics", "What one partner brought and earned",
+        &[Texts(&["partnerId", "tenantId"]), Choice("groupBy", &["count", "timeseries", "top_links"]), Period, Workspace, Csv],
+        Either("PartnerFigures", "PartnerGroup")),
+    get("/events", "listEvents", "The latest clicks, leads, sales or refunds",
+        &[Choice("event", &["clicks", "leads", "sales", "refunds"]), Number("page", 1_000_000), Number("limit", 1000),
+          Choice("sortBy", &["timestamp"]), Choice("sortOrder", &["asc", "desc"]), Choice("order", &["asc", "desc"]),
+          Period, Filters, Workspace, Csv],
+        Many("Event")),
+    get("/events/stream", "streamEvents", "Events as they happen, server-sent; goes on behind Last-Event-ID",
+        &[Texts(&["event"]), Workspace], Text("text/event-stream")),
+    get("/funnel", "retrieveFunnel", "Clicks, leads, sales, with drop-off and time to convert",
+        &[Choice("basis", &["period", "cohort"]), GroupBy, Period, Filters, Workspace, Csv], Answer::Object),
+    get("/cohorts", "retrieveCohorts", "What became of the customers of each month or week: retention, revenue, lifetime value",
+        &[Choice("basis", &["sale", "click"]), Choice("step", &["month", "week"]), Period, Filters, Workspace, Csv],
+        Answer::Object),
+    get("/overview", "retrieveOverview", "Figures, those of the period before, and what nobody earned",
+        &[Period, Filters, Workspace, Csv], Answer::Object),
+    get("/workspaces", "listWorkspaces", "Workspaces with data, and their modes", &[Csv], Many("Workspace")),
+    get("/payments/{id}", "retrievePayment", "A payment by any of its IDs: conversion, partner, coupon, explanation",
+        &[Workspace, Csv], Answer::Object),
+    get("/commissions", "listCommissions", "What partners earned, and what was taken back",
+        &[Page(&["createdAt", "amount"]), Texts(&["type", "payoutId", "invoiceId"]),
+          Choice("status", &["pending", "processed", "paid", "hold", "canceled", "refunded", "duplicate", "fraud"]),
+          Period, Filters, Workspace, Csv],
+        Many("Commission")),
+    get("/customers", "listCustomers", "Who became a customer, and what they are worth",
+        &[Page(&["createdAt", "saleAmount", "firstSaleAt"]),
+          Texts(&["email", "externalId", "country", "linkId", "programId", "partnerId", "search", "includeExpandedFields"]),
+          Workspace, Csv],
+        Many("Customer")),
+    get("/customers/{id}", "retrieveCustomer", "One customer, by ID, or by ext_ and your own",
+        &[Texts(&["includeExpandedFields"]), Workspace, Csv], One("Customer")),
+    get("/links", "listLinks", "Links, the youngest first",
+        &[LINK_FILTERS, Number("page", 100_000), Number("pageSize", 100), Texts(&["startingAfter", "endingBefore"])],
+        Many("Link")),
+    get("/links/count", "countLinks", "How many links there are", &[LINK_FILTERS], Answer::Number),
+    get("/links/info", "retrieveLink", "A link by linkId, externalId, or domain and key",
+        &[Texts(&["linkId", "externalId", "domain", "key"])], One("Link")),
+    with_body("POST", "/links", "createLink", "Make a link", LINK, (200, One("Link"))),
+    with_body("PUT", "/links/upsert", "upsertLink", "Make a link, or change the one to the same page", LINK, (200, One("Link"))),
+    with_body("POST", "/links/bulk", "createManyLinks", "Make up to a hundred links: the body is a list", &[], (200, Many("Link"))),
+    with_body("PATCH", "/links/bulk", "updateManyLinks", "Change up to a hundred links alike", &["linkIds", "externalIds", "data!"], (200, Many("Link"))),
+    Operation {
+        method: "DELETE",
+        path: "/links/bulk",
+        id: "deleteManyLinks",
+        summary: "Delete up to a hundred links",
+        parameters: &[Texts(&["linkIds", "externalIds"])],
+        body: &[],
+        status: 200,
+        answer: Answer::Object,
+    },
+    with_body("PATCH", "/links/{id}", "updateLink", "Change a link", CHANGED_LINK, (200, One("Link"))),
+    with_body("PUT", "/links/{id}", "replaceLink", "The same as PATCH", CHANGED_LINK, (200, One("Link"))),
+    with_body("DELETE", "/links/{id}", "deleteLink", "Delete a link", &[], (200, Answer::Object)),
+    get("/partners", "listPartners", "Partners",
+        &[Texts(&["groupId", "status", "country", "email", "tenantId", "search"]),
+          Choice("sortBy", &["createdAt", "totalSaleAmount"]), Choice("sortOrder", &["asc", "desc"]),
+          Number("page", 100_000), Number("pageSize", 100)],
+        Many("Partner")),
+    with_body("POST", "/partners", "createPartner", "Make a partner, or change the one with the same tenantId or address", PARTNER, (201, One("Partner"))),
+    get("/partners/links", "retrievePartnerLinks", "A partner's links", &[Texts(&["partnerId", "tenantId"])], Many("Group")),
+    with_body("POST", "/partners/links", "createPartnerLink", "Make a link for a partner", PARTNER_LINK, (201, One("Link"))),
+    with_body("PUT", "/partners/links/upsert", "upsertPartnerLink", "Make a partner's link, or change the one to the same page", PARTNER_LINK, (200, One("Link"))),
+    get("/healthz", "isAlive", "The process answers", &[], Answer::Object),
+    get("/readyz", "isReady", "The ledger can be read, and what is declared was", &[], Answer::Object),
+    get("/metrics", "metrics", "Prometheus text", &[], Text("text/plain")),
+    get("/openapi.json", "openapi", "This", &[], Answer::Object),
+    // The edge.
+    get("/{key}", "follow", "Follow a short link, on a link's host", &[], Nothing),
+    with_body("POST", "/track/click", "trackClick", "Tell a click", &["domain!", "key!", "url", "referrer", "clickId", "timestamp"], (200, Answer::Object)),
+    with_body("POST", "/track/visit", "trackVisit", "Tell a visit that no link led to", &["domain!", "url", "referrer"], (200, Answer::Object)),
+    with_body("POST", "/track/open", "trackOpen", "Tell that a link opened an app", &["deepLink", "dubDomain"], (200, Answer::Object)),
+    with_body("POST", "/track/lead", "trackLead", "Tell a lead", LEAD, (200, Answer::Object)),
+    with_body("POST", "/track/sale", "trackSale", "Tell a sale", SALE, (200, Answer::Object)),
+    with_body("POST", "/track/lead/client", "trackLeadOfBrowser", "Tell a lead, with a publishable key", LEAD, (200, Answer::Object)),
+    with_body("POST", "/track/sale/client", "trackSaleOfBrowser", "Tell a sale, with a publishable key", SALE, (200, Answer::Object)),
+    with_body("POST", "/tracking/click/v1", "trackTenantClick", "Tell a click; the tenant is in the host, or X-Tenant-Id", &["tenantId", "linkId", "domain", "key", "url", "referrer"], (200, Answer::Object)),
+    with_body("POST", "/tracking/conversion/v1", "trackConversion", "Tell a conversion; the redemption of a coupon answers a cid", CONVERSION, (200, Answer::Object)),
+    get("/tracking/conversion/v1", "postback", "Tell a conversion in the query, as amount.value=…", &[], Answer::Object),
+    with_body("POST", "/tracking/external-cid/v1", "identify", "Tie a click to an ID of your own", &["cid!", "externalCid!", "revenueOriginId"], (200, Answer::Object)),
+    with_body("POST", "/commissions", "createCommission", "Give or take by hand", &["partnerId!", "reason!", "amount!", "currency", "id"], (200, Answer::Object)),
+    with_body("PATCH", "/commissions/bulk", "decideMany", "Decide about many", &["commissions!"], (200, Answer::Object)),
+    with_body("PATCH", "/commissions/{id}", "decide", "Approve, reject, withhold, release, pay or refund", DECISION, (200, Answer::Object)),
+    with_body("POST", "/webhooks/stripe/{workspace}", "relayStripe", "An event of Stripe, signed", &[], (200, Answer::Object)),
+];
