@@ -47,7 +47,7 @@ struct Page {
 /// A heading of the navigation and its pages.
 type Group = (&'static str, &'static [Page]);
 
-const GROUPS: [Group; 2] = [
+const GROUPS: [Group; 4] = [
     (
         "",
         &[
@@ -70,8 +70,53 @@ const GROUPS: [Group; 2] = [
         ],
     ),
     (
+        "Partners",
+        &[
+            Page {
+                path: "/pages/links",
+                name: "Links",
+                script: "links.js",
+                data: "/links/figures",
+                part: include_str!("page/links.html"),
+                icon: "M7 9l2-2M6 6L4 8a2.5 2.5 0 0 0 4 4l1-1m1-1l2-2a2.5 2.5 0 0 0-4-4L7 5",
+            },
+            Page {
+                path: "/pages/partners",
+                name: "Partners",
+                script: "partners.js",
+                data: "/partners/figures",
+                part: include_str!("page/partners.html"),
+                icon: "M6 7a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zm-5 7c0-3 2-5 5-5s5 2 5 5M11 2.500a2.500 2.500 0 0 1 0 4.500m2 7c0-2-.5-3-1.500-4",
+            },
+            Page {
+                path: "/pages/coupons",
+                name: "Coupons",
+                script: "coupons.js",
+                data: "/coupons",
+                part: include_str!("page/coupons.html"),
+                icon: "M1.500 4h13v2.500a1.500 1.500 0 0 0 0 3V12h-13V9.500a1.500 1.500 0 0 0 0-3zM9 5v1m0 1.500v1M9 10v1",
+            },
+            Page {
+                path: "/pages/programs",
+                name: "Programs",
+                script: "programs.js",
+                data: "/programs",
+                part: include_str!("page/programs.html"),
+                icon: "M3 1.500h7l3 3v10H3zM5.500 7h5m-5 2.500h5m-5 2.500h3",
+            },
+        ],
+    ),
+    (
         "Revenue",
         &[
+            Page {
+                path: "/pages/conversions",
+                name: "Conversions",
+                script: "conversions.js",
+                data: "/conversions",
+                part: include_str!("page/conversions.html"),
+                icon: "M2 2h12l-4.500 6v5l-3 1.500V8z",
+            },
             Page {
                 path: "/people",
                 name: "Customers",
@@ -79,6 +124,14 @@ const GROUPS: [Group; 2] = [
                 data: "/customers",
                 part: include_str!("page/customers.html"),
                 icon: "M8 8a3 3 0 1 0 0-6 3 3 0 0 0 0 6zm-6 6.500c0-3 2.500-5 6-5s6 2 6 5",
+            },
+            Page {
+                path: "/pages/payments",
+                name: "Payments",
+                script: "payments.js",
+                data: "/events?event=sales",
+                part: include_str!("page/payments.html"),
+                icon: "M1.500 3.500h13v9h-13zM1.500 6.500h13M4 10h3",
             },
             Page {
                 path: "/earnings",
@@ -90,18 +143,49 @@ const GROUPS: [Group; 2] = [
             },
         ],
     ),
+    (
+        "Operation",
+        &[
+            Page {
+                path: "/pages/connections",
+                name: "Stripe",
+                script: "connections.js",
+                data: "/connections",
+                part: include_str!("page/connections.html"),
+                icon: "M5 1.500v3.500m6-3.500v3.500M3 5h10v3a5 5 0 0 1-10 0zM8 13v2",
+            },
+            Page {
+                path: "/pages/pipeline",
+                name: "Pipeline",
+                script: "pipeline.js",
+                data: "/pipeline",
+                part: include_str!("page/pipeline.html"),
+                icon: "M3.500 5.500a2 2 0 1 0 0-4 2 2 0 0 0 0 4zm9 9a2 2 0 1 0 0-4 2 2 0 0 0 0 4zM3.500 5.500v4a3 3 0 0 0 3 3h4",
+            },
+        ],
+    ),
 ];
 
-const SCRIPTS: [(&str, &str); 9] = [
+const SCRIPTS: [(&str, &str); 19] = [
     ("app.js", include_str!("page/app.js")),
     ("chart.js", include_str!("page/chart.js")),
     ("commissions.js", include_str!("page/commissions.js")),
     ("common.js", include_str!("page/common.js")),
+    ("connections.js", include_str!("page/connections.js")),
+    ("conversions.js", include_str!("page/conversions.js")),
+    ("coupons.js", include_str!("page/coupons.js")),
     ("customers.js", include_str!("page/customers.js")),
     ("format.js", include_str!("page/format.js")),
+    ("links.js", include_str!("page/links.js")),
     ("listing.js", include_str!("page/listing.js")),
     ("live.js", include_str!("page/live.js")),
+    ("page.js", include_str!("page/page.js")),
     ("panels.js", include_str!("page/panels.js")),
+    ("partners.js", include_str!("page/partners.js")),
+    ("payments.js", include_str!("page/payments.js")),
+    ("pipeline.js", include_str!("page/pipeline.js")),
+    ("programs.js", include_str!("page/programs.js")),
+    ("words.js", include_str!("page/words.js")),
 ];
 
 pub fn router() -> Router<Application> {

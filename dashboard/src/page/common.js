@@ -105,7 +105,7 @@ export function radios(id, choices, chosen, choose) {
 // Details beside the page; a click next to them closes them.
 export function drawer(title, ...content) {
   $("drawer-title").textContent = title;
-  $("drawer-body").replaceChildren(...content.flat().filter(Boolean));
+  $("drawer-body").replaceChildren(...content.flat(Infinity).filter(Boolean));
   $("drawer").onclick = (event) => event.target === $("drawer") && $("drawer").close();
   if (!$("drawer").open) $("drawer").showModal();
 }
