@@ -11,10 +11,16 @@
 
 #[path = "dashboard/commissions.rs"]
 mod commissions;
+#[path = "dashboard/conversions.rs"]
+mod conversions;
 #[path = "dashboard/cookbook.rs"]
 mod cookbook;
 #[path = "dashboard/customers.rs"]
 mod customers;
+#[path = "dashboard/declared.rs"]
+mod declared;
+#[path = "dashboard/figures.rs"]
+mod figures_of;
 #[path = "dashboard/fixture.rs"]
 mod fixture;
 #[path = "dashboard/grafana.rs"]
@@ -23,6 +29,10 @@ mod grafana;
 mod lookups;
 #[path = "dashboard/pages.rs"]
 mod pages;
+#[path = "dashboard/pipeline.rs"]
+mod pipeline;
+#[path = "dashboard/world.rs"]
+mod world;
 
 use std::collections::BTreeMap;
 
