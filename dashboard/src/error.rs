@@ -34,6 +34,9 @@ pub enum ApiError {
     /// What is declared is not read yet.
     #[error("Starting: what is declared is not read yet.")]
     Starting,
+    /// Kafka did not take what was to be written.
+    #[error("Kafka did not take it, or not all of it. It may be tried again: nothing counts twice.")]
+    Kafka,
     /// ClickHouse did not answer, or not with what was asked for.
     #[error(
         "The figures cannot be read at the moment: ClickHouse does not answer as it should. Try again shortly."
@@ -55,7 +58,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Database(_) | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Kafka | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -67,7 +70,7 @@ impl ApiError {
             Self::NotFound(_) => "not_found",
             Self::NotOffered(_) => "not_implemented",
             Self::TooMany(_) => "rate_limit_exceeded",
-            Self::Database(_) | Self::Starting => "internal_server_error",
+            Self::Database(_) | Self::Kafka | Self::Starting => "internal_server_error",
         }
     }
 }

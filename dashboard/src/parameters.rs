@@ -25,6 +25,11 @@ impl Parameters {
         }
     }
 
+    /// A value that is still to be taken.
+    pub fn peek(&self, name: &str) -> Option<String> {
+        self.given.get(name)?.first().cloned()
+    }
+
     /// A single value; empty counts as not given.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         self.asked.push(name);

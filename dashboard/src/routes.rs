@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::error::ApiError;
@@ -18,6 +18,7 @@ use crate::{
     analytics, cohorts, commissions, customers, events, funnel, health, manage, openapi, overview, page,
     partner_analytics, payments, spreadsheet, stream,
 };
+use crate::{connections, conversions, coupons, links, partners, pipeline, programs};
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
 const NOT_OFFERED: [&str; 12] = [
@@ -50,6 +51,14 @@ pub fn router(application: Application) -> Router {
         .route("/customers", get(customers::list))
         .route("/customers/{id}", get(customers::one))
         .route_layer(from_fn(spreadsheet::on_demand))
+        .route("/conversions", get(conversions::list))
+        .route("/coupons", get(coupons::list))
+        .route("/links/figures", get(links::list))
+        .route("/partners/figures", get(partners::list))
+        .route("/programs", get(programs::list))
+        .route("/connections", get(connections::show))
+        .route("/pipeline", get(pipeline::show))
+        .route("/pipeline/replay", post(pipeline::replay))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))
         .merge(managed())
         .route("/openapi.json", get(openapi::document))

@@ -12,6 +12,7 @@ use tributary_domain::rules::Link;
 
 use crate::database::{ClickHouseConfig, Database};
 use crate::manage::Management;
+use crate::pipeline::Pipeline;
 use crate::routes;
 use crate::stream::Live;
 
@@ -49,6 +50,8 @@ pub struct DashboardConfig {
     pub management: Option<Management>,
     /// Live events; without it they are not offered.
     pub live: Option<Live>,
+    /// Lag, dead letters and Stripe events of the pipeline; without it they are not known.
+    pub pipeline: Option<Pipeline>,
 }
 
 impl Default for DashboardConfig {
@@ -59,6 +62,7 @@ impl Default for DashboardConfig {
             metrics: MetricsText::default(),
             management: None,
             live: None,
+            pipeline: None,
         }
     }
 }
@@ -69,6 +73,7 @@ pub(crate) struct Application {
     pub metrics: MetricsText,
     pub management: Option<Management>,
     pub live: Option<Live>,
+    pub pipeline: Option<Pipeline>,
 }
 
 impl Application {
@@ -130,6 +135,7 @@ pub async fn serve(
         metrics: config.metrics,
         management: config.management,
         live: config.live.clone(),
+        pipeline: config.pipeline,
     };
     let shutdown = async move {
         shutdown.await;

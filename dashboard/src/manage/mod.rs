@@ -142,6 +142,11 @@ impl Management {
         self.shared.view().catalog.shown_link(workspace, id)
     }
 
+    /// What is declared, for as long as `read` takes: nothing is taken in meanwhile.
+    pub(crate) fn catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
+        read(&self.shared.view().catalog)
+    }
+
     /// Whether the topic was read to its end once.
     pub(crate) fn is_loaded(&self) -> bool {
         self.shared.loaded.load(Relaxed)

@@ -239,6 +239,8 @@ fn schemas(application: &Application) -> Value {
         "Customer": schema(&customers::sample(application)),
         "Commission": schema(&commissions::sample()),
         "Link": schema(&link()),
+        // Of the pages of the dashboard, whose columns change with them.
+        "Report": {"type": "object"},
         "Workspace": {"type": "object", "required": ["id", "modes"]},
         "Partner": {"type": "object", "required": ["id", "name", "status", "createdAt", "links"]},
     })

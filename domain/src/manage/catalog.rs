@@ -11,7 +11,7 @@ use tributary_avro::Config;
 
 use super::link;
 use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, caller};
-use crate::rules::{Link, Partner, Program, Workspace, instant};
+use crate::rules::{Coupon, Link, Partner, Program, Workspace, instant};
 
 /// A declared object.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub(crate) struct Space {
     external: FxHashMap<String, String>,
     pub partners: BTreeMap<String, Known<Partner>>,
     pub programs: BTreeMap<String, Program>,
+    /// By code, as it was declared.
+    pub coupons: BTreeMap<String, Coupon>,
 }
 
 impl Space {
@@ -121,6 +123,10 @@ impl Catalog {
                 let program = document(config)?;
                 self.space_mut(workspace).programs.insert(id.clone(), program);
             }
+            "coupon" => {
+                let coupon = document(config)?;
+                self.space_mut(workspace).coupons.insert(id.clone(), coupon);
+            }
             _ => {}
         }
         Ok(())
@@ -138,6 +144,7 @@ impl Catalog {
         match kind {
             "partner" => drop(space.partners.remove(id)),
             "program" => drop(space.programs.remove(id)),
+            "coupon" => drop(space.coupons.remove(id)),
             "link" => {
                 let Some(Known { created, value, .. }) = space.links.remove(id) else {
                     return;
@@ -192,6 +199,11 @@ impl Catalog {
             "" => address(first().map_or("", String::as_str), &link.key),
             domain => address(domain, &link.key),
         }
+    }
+
+    /// Workspaces that declare anything but themselves.
+    pub fn workspaces(&self) -> impl Iterator<Item = &str> {
+        self.spaces.keys().map(String::as_str)
     }
 
     pub(crate) fn space(&self, workspace: &str) -> Option<&Space> {

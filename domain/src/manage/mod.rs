@@ -9,6 +9,7 @@
 //! Invariant: a plan holds only while its names are claimed and the catalog has read all that was written
 //! before the claims. Then no two links have one address, and no two of a workspace one ID of the customer's own.
 
+mod browse;
 mod catalog;
 mod link;
 mod list;
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tributary_avro::Config;
 
+pub use browse::{Found, Members};
 pub use catalog::Catalog;
 use catalog::{Known, address};
 use link::Fields;
