@@ -138,6 +138,6 @@ export function reward(it, currency) {
   const other = (it.modifiers ?? []).map((modifier) => make("small", {}, `${worth({ ...it, ...modifier }, currency)} if ` +
     modifier.conditions.map(({ attribute, operator, value }) => `${attribute} ${words(operator)} ${[value].flat().join(", ")}`)
       .join(modifier.match === "OR" ? " or " : " and ")));
-  return make("li", {}, make("b", {}, worth(it, currency)), ` of each ${it.event}`.replace("of each", it.percent != null ? "of each" : "for each"),
+  return make("li", {}, make("b", {}, worth(it, currency)), ` ${it.percent != null ? "of" : "for"} each ${it.event}`,
     limits.length ? `, ${limits.join(", ")}` : "", other);
 }
