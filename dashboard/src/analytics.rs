@@ -105,15 +105,26 @@ fn group_by(parameters: &mut Parameters) -> Result<Option<GroupBy>, ApiError> {
 /// The period, with the first event's time looked up where `all` needs it.
 pub async fn resolve(request: PeriodRequest, scope: &Scope, database: &Database) -> Result<Period, ApiError> {
     let first = if request.needs_first() {
-        // Sums by hour are the whole workspace's.
-        let (suffix, time) = if scope.is_partners() {
-            ("", "toDateTime(at, 'UTC')")
+        // Sums by hour are the whole workspace's; a partner's are by day, or rows.
+        let tables = if scope.is_partners() {
+            let row = "toDateTime(at, 'UTC')";
+            [
+                ("day", "clicks_daily"),
+                (row, "conversions"),
+                (row, "refunds"),
+                (row, "commissions"),
+            ]
         } else {
-            ("_hourly", "hour")
+            [
+                ("hour", "clicks_hourly"),
+                ("hour", "conversions_hourly"),
+                ("hour", "refunds_hourly"),
+                ("hour", "commissions_hourly"),
+            ]
         };
         let condition = if scope.is_partners() { SCOPE } else { WORKSPACE };
-        let first = ["clicks", "conversions", "refunds"].map(|table| {
-            format!("SELECT min({time}) AS first FROM {table}{suffix} WHERE {condition} HAVING count() > 0")
+        let first = tables.map(|(time, table)| {
+            format!("SELECT min({time}) AS first FROM {table} WHERE {condition} HAVING count() > 0")
         });
         let sql = format!(
             "SELECT min(toInt64(toUnixTimestamp(first))) AS first FROM ({}) HAVING count() > 0",

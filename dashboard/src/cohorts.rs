@@ -29,7 +29,7 @@ use crate::statement::{Statement, Value};
 
 /// A click may be up to five minutes later than what names it: clocks differ.
 const CLOCKS_DIFFER: i64 = 300_000;
-const MOST_STEPS: usize = 600;
+const MOST_STEPS: usize = 120;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Basis {
@@ -151,7 +151,7 @@ impl Asked<'_> {
         );
         self.statement(format!(
             "SELECT roundDown(member.joined, {{bounds:Array(Int64)}}) AS cohort,
-                    roundDown(entry.1, {{bounds:Array(Int64)}}) AS step,
+                    roundDown(greatest(entry.1, member.joined), {{bounds:Array(Int64)}}) AS step,
                     toInt64(uniqExactIf(member.customer, entry.2)) AS customers, toInt64(countIf(entry.2)) AS sales,
                     sumIf(entry.3, entry.2) AS sold, sumIf(entry.3, NOT entry.2) AS refunded,
                     max(member.currency) AS currency

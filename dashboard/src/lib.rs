@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It keeps nothing between requests but what topic `config` declares, and knows no rule of attribution: what it
-//! answers is a sum over ledger rows. Links and partners are managed with a secret key of their workspace, see
+//! answers is a sum over ledger rows. Links and partners are managed with a secret key or token of their workspace, see
 //! [`Management`]. Reading needs none, though a request that bears one reads its workspace only: bind it to loopback
 //! (the default), or put the edge in front of it, which lets nobody through without a key.
 //!

@@ -44,6 +44,10 @@ pub async fn overview(
 ) -> Result<Json<JsonValue>, ApiError> {
     let database = &application.database;
     let mut parameters = Parameters::new(pairs);
+    parameters.refuse(&[(
+        "attribution",
+        "the overview shows what somebody earned and what nobody earned, side by side",
+    )])?;
     let filters = Filters::take(&mut parameters, Attribution::Attributed)?;
     let request = PeriodRequest::take(&mut parameters, Interval::Days(30))?;
     let scope = Scope::take(&mut parameters, database).await?;
@@ -212,10 +216,20 @@ fn money(scope: &Scope, filters: &Filters, period: &Period) -> String {
 }
 
 /// `GET /workspaces`: what there is to look at.
-pub async fn list_workspaces(State(application): State<Application>) -> Result<Json<JsonValue>, ApiError> {
+///
+/// A key sees its own workspace, which `manage::scope` has put into the query.
+pub async fn list_workspaces(
+    State(application): State<Application>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<JsonValue>, ApiError> {
+    let mut parameters = Parameters::new(pairs);
+    let only = parameters.text("workspace")?;
+    parameters.text("mode")?;
+    parameters.finish()?;
     let workspaces = workspaces(&application.database).await?;
     let rows = workspaces
         .into_iter()
+        .filter(|(id, _)| only.as_ref().is_none_or(|only| only == id))
         .map(|(id, modes)| json!({"id": id, "modes": modes}));
     Ok(Json(rows.collect()))
 }

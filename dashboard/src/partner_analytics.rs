@@ -119,7 +119,7 @@ fn earnings(question: &Question<'_>) -> Statement {
         "SELECT {bucket} AS bucket, {} AS dimensions, sum(sign * raw.amount) AS earnings
          FROM commissions AS raw WHERE {SCOPE} AND {}{} GROUP BY bucket, dimensions",
         dimensions(question.columns, false),
-        within(false),
+        within(),
         question.filters.on_commissions(),
     );
     let statement = Statement::new(sql)

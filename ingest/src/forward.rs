@@ -1,7 +1,7 @@
 //! The API host: what the edge does not serve itself goes on to the dashboard's process, so that an SDK with one
 //! server address finds everything there.
 //!
-//! Invariant: only a request with a secret key of a workspace is passed on; the dashboard takes from the key
+//! Invariant: only a request with a secret key or token of a workspace is passed on; the dashboard takes from the key
 //! whose figures it shows.
 
 use std::net::SocketAddr;
@@ -110,7 +110,7 @@ impl Forward {
     /// The dashboard's answer.
     ///
     /// # Errors
-    /// 401 and 403 without a secret key, 413 for a large body, 503 if the dashboard does not answer.
+    /// 401 and 403 without a secret key or token, 413 for a large body, 503 if the dashboard does not answer.
     pub(crate) async fn send(
         &self,
         edge: &Edge,

@@ -1,11 +1,14 @@
 -- Roll-ups that stay small. Sums by hour and by every dimension had about a row a click once there were ten thousand
 -- links; now there are totals by hour, and clicks by day (UTC) and link. Other questions read the rows (ADR 0024).
--- As in 0008, a view's expressions are the projection's to the letter.
+-- As in 0008, a view's expressions are the projection's to the letter. Everything can be repeated: a migration that
+-- was stopped half-way begins again.
 
 DROP VIEW IF EXISTS {database}.revenue_unattributed{on_cluster} SYNC;
 DROP VIEW IF EXISTS {database}.funnel_cohort{on_cluster} SYNC;
 DROP VIEW IF EXISTS {database}.funnel{on_cluster} SYNC;
 DROP VIEW IF EXISTS {database}.timeseries{on_cluster} SYNC;
+DROP VIEW IF EXISTS {database}.timeseries_by_link{on_cluster} SYNC;
+DROP VIEW IF EXISTS {database}.clicks_daily{on_cluster} SYNC;
 DROP VIEW IF EXISTS {database}.clicks_hourly{on_cluster} SYNC;
 DROP VIEW IF EXISTS {database}.conversions_hourly{on_cluster} SYNC;
 DROP VIEW IF EXISTS {database}.refunds_hourly{on_cluster} SYNC;

@@ -73,7 +73,7 @@ fn plain(group: &str, ledger_group: &str, condition: &str) -> Groups {
             SELECT {group} AS name, toInt64(count()) AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount
             FROM clicks WHERE {PEOPLE} AND mode = 'live' AND {condition} GROUP BY name
             UNION ALL
-            SELECT {ledger_group} AS name, 0, sumIf(quantity, kind = 'lead'), countIf(kind = 'sale'), sumIf(amount, kind = 'sale')
+            SELECT {ledger_group} AS name, 0, sumIf(quantity, kind = 'lead'), toInt64(countIf(kind = 'sale')), sumIf(amount, kind = 'sale')
             FROM conversions
             WHERE (id, revision) IN (SELECT id, revision FROM conversions GROUP BY id, revision HAVING sum(sign) > 0)
                 AND sign = 1 AND mode = 'live' AND attributed_by != 'none' AND {condition}
@@ -152,7 +152,7 @@ fn groupings() {
                     SELECT {group} AS name, toInt64(count()) AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount
                     FROM clicks WHERE {PEOPLE} AND mode = 'live' AND {condition} GROUP BY name
                     UNION ALL
-                    SELECT {ledger_group} AS name, 0, sumIf(quantity, kind = 'lead'), countIf(kind = 'sale'), sumIf(amount, kind = 'sale')
+                    SELECT {ledger_group} AS name, 0, sumIf(quantity, kind = 'lead'), toInt64(countIf(kind = 'sale')), sumIf(amount, kind = 'sale')
                     FROM conversions_current WHERE mode = 'live' AND attributed_by != 'none' AND {condition} GROUP BY name
                  ) GROUP BY name"
             )),

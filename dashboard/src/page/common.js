@@ -106,6 +106,9 @@ export function radios(id, choices, chosen, choose) {
 export function drawer(title, ...content) {
   $("drawer-title").textContent = title;
   $("drawer-body").replaceChildren(...content.flat(Infinity).filter(Boolean));
-  $("drawer").onclick = (event) => event.target === $("drawer") && $("drawer").close();
+  // No value: false would keep links in it from leading anywhere.
+  $("drawer").onclick = (event) => {
+    if (event.target === $("drawer")) $("drawer").close();
+  };
   if (!$("drawer").open) $("drawer").showModal();
 }

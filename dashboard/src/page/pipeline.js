@@ -86,10 +86,10 @@ function spool({ spool: data }) {
     make("p", { class: "note" }, data.bytes ? "Records wait here while Kafka is away, and drain by themselves." : "Empty: everything went straight to Kafka."));
 }
 
-function held({ held: number }) {
+function held({ everHeld: number }) {
   if (number == null) return make("p", { class: "quiet" }, "Not known here: attribution runs in another process. `tributary verify` counts them.");
   return make("div", {}, make("p", {}, make("span", { class: "big" }, count(number))),
-    make("p", { class: "note" }, "Kept on purpose until something tells what they belong to, such as a charge before its invoice."));
+    make("p", { class: "note" }, "So far, kept until something told what they belong to, such as a charge before its invoice. Most have resolved since; `tributary verify` counts those that wait now."));
 }
 
 for (const id of ["stages", "spool", "held", "letters"]) $(id).replaceChildren(make("div", { class: "wait tall" }));

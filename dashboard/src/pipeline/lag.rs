@@ -126,17 +126,15 @@ fn no_records(consumer: &BaseConsumer, from: &TopicPartitionList, topic: &TopicL
             Some(Ok(message)) => {
                 open.remove(&message.partition());
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                if open.remove(&partition) {
-                    let next = from.find_partition(&topic.topic, partition).map(|e| e.offset());
-                    let end = consumer.fetch_watermarks(&topic.topic, partition, PATIENCE)?.1;
-                    if let Some(Offset::Offset(next)) = next {
-                        empty += (end - next).max(0);
-                    }
+            Some(Err(KafkaError::PartitionEOF(partition))) if open.remove(&partition) => {
+                let next = from.find_partition(&topic.topic, partition).map(|e| e.offset());
+                let end = consumer.fetch_watermarks(&topic.topic, partition, PATIENCE)?.1;
+                if let Some(Offset::Offset(next)) = next {
+                    empty += (end - next).max(0);
                 }
             }
+            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => return Err(error),
-            None => {}
         }
     }
     consumer.unassign()?;

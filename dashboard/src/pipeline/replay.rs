@@ -20,6 +20,13 @@ pub struct Wanted {
     reason: Option<String>,
 }
 
+/// Whether the page was asked for by a name of this machine: a name elsewhere may be made to lead here.
+fn is_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let name = host.and_then(|host| host.parse::<axum::http::uri::Authority>().ok());
+    name.is_some_and(|name| matches!(name.host(), "localhost" | "127.0.0.1" | "[::1]"))
+}
+
 pub async fn replay(
     State(application): State<Application>,
     headers: HeaderMap,
@@ -29,9 +36,11 @@ pub async fn replay(
         .pipeline
         .as_ref()
         .and_then(|pipeline| pipeline.0.replay.as_ref());
-    let Some(replay) = replay.filter(|_| !headers.contains_key(header::AUTHORIZATION)) else {
+    let is_own = !headers.contains_key(header::AUTHORIZATION) && is_loopback(&headers);
+    let Some(replay) = replay.filter(|_| is_own) else {
         return Err(ApiError::NotOffered(
-            "dead letters are put back by `tributary replay`, or at the dashboard itself, without a key"
+            "dead letters are put back by `tributary replay`, or at the dashboard's own address on its machine, \
+             without a key"
                 .to_owned(),
         ));
     };

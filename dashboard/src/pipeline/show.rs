@@ -39,7 +39,8 @@ pub async fn show(
         "deadLetters": seen.as_ref().ok().map(|seen| letters(seen, workspace.as_deref())),
         "replay": pipeline.0.replay.is_some(),
         "spool": spool.map(|bytes| json!({"bytes": bytes, "limit": pipeline.0.spool_bytes})),
-        "held": held,
+        // Since the beginning: most have resolved meanwhile.
+        "everHeld": held,
     })))
 }
 

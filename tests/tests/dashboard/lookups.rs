@@ -152,7 +152,7 @@ fn what_is_described_is_there() {
         if methods["get"].is_null() || elsewhere.iter().any(|other| path.starts_with(other)) {
             continue;
         }
-        if ["/partners", "/partners/links"].contains(&path.as_str()) {
+        if ["/partners", "/partners/links", "/pipeline"].contains(&path.as_str()) {
             continue;
         }
         let one = path.replace("{id}", "nobody");
@@ -170,11 +170,13 @@ fn what_is_described_is_there() {
             continue;
         };
         let told = told.split('"').next().unwrap().split(", ");
-        let told: BTreeSet<&str> = told.filter(|name| *name != "ownPartner").collect();
+        // The format is taken before the operation, or by it.
+        let told: BTreeSet<&str> = told
+            .filter(|name| !["ownPartner", "format"].contains(name))
+            .collect();
         let described = methods["get"]["parameters"].as_array().unwrap().iter();
         let described = described.filter(|parameter| parameter["in"] == "query");
         let described = described.map(|parameter| parameter["name"].as_str().unwrap());
-        // Taken before the operation.
         let described: BTreeSet<&str> = described.filter(|name| *name != "format").collect();
         assert_eq!(described, told, "{path}");
         compared += 1;

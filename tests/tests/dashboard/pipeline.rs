@@ -76,7 +76,7 @@ fn dead_letters_are_told_with_their_reasons() {
     assert!(newest.iter().all(|letter| letter["bytes"] == 100));
     // The process's own metrics.
     assert_eq!(seen["spool"], json!({"bytes": 3_000_000.0, "limit": 1 << 30}));
-    assert_eq!(seen["held"], 4.0);
+    assert_eq!(seen["everHeld"], 4.0);
 
     let own = world().dashboard.get("/pipeline?workspace=ws_acme&mode=live");
     let own = own["deadLetters"]["newest"].as_array().unwrap().clone();

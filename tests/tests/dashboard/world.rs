@@ -183,10 +183,7 @@ impl World {
     }
 }
 
-fn reader<T: Record + 'static>(
-    stages: &Stages,
-    topic: Topic,
-) -> Box<dyn FnMut(&[u8]) -> anyhow::Result<T> + Send> {
+fn reader<T: Record + 'static>(stages: &Stages, topic: Topic) -> tributary_dashboard::Reader<T> {
     let decoder = runtime().block_on(async {
         let registry = tributary_processors::registry(&stages.config).await.unwrap();
         registry.decoder::<T>(topic).await.unwrap()
