@@ -1,6 +1,7 @@
 -- Years of an installation, made by ClickHouse itself; every row is a function of its number. {first} and {count} are of
--- this part, {all} of the whole, {anchor} is the end. Half of it is one workspace's; the links are clicked by a power
--- law; times are in order, as they come. IDs and visitors are as random as real ones, so that they take as much room.
+-- this part, {all} of the whole, {anchor} is the end. Half of it is one workspace's, which has 10,000 links; 49 others
+-- have 200 each. Links are clicked by a power law and stand on a few pages each; times are in order, as they come. IDs
+-- and visitors are as random as real ones, so that they take as much room.
 
 INSERT INTO clicks (id, workspace, mode, at, link_id, domain, key, url, partner_id, program_id, group_id, trigger, country,
     region, city, continent, device, browser, os, referer, referer_url, utm_source, utm_medium, utm_campaign, bot, tracked,
@@ -9,15 +10,17 @@ WITH
     cityHash64(number) AS h,
     sipHash64(number) AS g,
     fromUnixTimestamp64Milli({anchor} - toInt64((1 - number / {all}) * 365 * 86400000), 'UTC') AS time,
-    toUInt32(10000 * pow(h % 1000003 / 1000003, 3)) AS link,
+    if(h % 2 = 0, 'acme', concat('ws_', toString(h % 49))) AS owner,
+    toUInt32(if(owner = 'acme', 10000, 200) * pow(h % 1000003 / 1000003, 3)) AS link,
     cityHash64(intDiv(number * 10, 13), 'visitor') AS person,
     person % 60 AS place,
+    cityHash64(owner, link, g % 5) % 2000 AS site,
     substring(base58Encode(reinterpretAsString(byteSwap(toUInt64(toUnixTimestamp64Milli(time) * 65536)))), 1, 8) AS ordered,
     concat(ordered, substring(base58Encode(reinterpretAsString(g)), 2, 8)) AS click
 SELECT
-    click, if(h % 2 = 0, 'acme', concat('ws_', toString(h % 49))), 'live', time,
-    concat('link_', lower(hex(cityHash64(link, 'id')))), 'go.acme.example', substring(base58Encode(reinterpretAsString(cityHash64(link, 'key'))), 1, 8),
-    concat('https://shop.example/products/', toString(link), '?utm_source=partner&utm_medium=affiliate'),
+    click, owner, 'live', time, concat('link_', lower(hex(cityHash64(owner, link, 'id')))), concat('go.', owner, '.example'),
+    substring(base58Encode(reinterpretAsString(cityHash64(owner, link, 'key'))), 1, 8),
+    concat('https://', owner, '.example/products/', toString(link % 500), '?utm_source=partner&utm_medium=affiliate'),
     concat('partner_', toString(link % 2000)), concat('program_', toString(link % 3)), concat('group_', toString(link % 5)),
     ['link', 'link', 'link', 'link', 'qr', 'script'][1 + h % 6],
     concat(char(65 + place % 26), char(65 + intDiv(place, 3))), concat('R-', toString(place), '-', toString(person % 7)),
@@ -25,11 +28,11 @@ SELECT
     ['mobile', 'desktop', 'mobile', 'desktop', 'tablet'][1 + person % 5],
     ['Chrome', 'Safari', 'Chrome', 'Firefox', 'Edge', 'Samsung Internet'][1 + intDiv(person, 7) % 6],
     ['Android', 'iOS', 'Windows', 'Mac OS', 'Linux'][1 + intDiv(person, 11) % 5],
-    if(h % 3 = 0, '(direct)', concat('ref', toString(g % 200), '.example')),
-    if(h % 3 = 0, '(direct)', concat('https://ref', toString(g % 200), '.example/page/', toString(g % 997))),
+    if(h % 3 = 0, '(direct)', concat('site', toString(site), '.example')),
+    if(h % 3 = 0, '(direct)', concat('https://site', toString(site), '.example/page/', toString(intDiv(g, 5) % 3))),
     'partner', 'affiliate', concat('campaign_', toString(link % 40)),
     if(h % 17 = 0, 'list', ''), true,
-    lower(concat(hex(person), hex(cityHash64(person, 2)))), if(h % 23 = 0, click, ''), time + 3, number % 32, intDiv(number, 32)
+    lower(substring(leftPad(hex(person), 16, '0'), 1, 12)), if(h % 23 = 0, click, ''), time + 3, number % 32, intDiv(number, 32)
 FROM numbers({first}, {count});
 
 INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, customer, event_name, status, amount,
@@ -41,7 +44,8 @@ WITH
     cityHash64(click_number) AS h,
     cityHash64(number, 'conversion') AS c,
     fromUnixTimestamp64Milli({anchor} - toInt64((1 - click_number / {all}) * 365 * 86400000), 'UTC') AS clicked,
-    toUInt32(10000 * pow(h % 1000003 / 1000003, 3)) AS link,
+    if(h % 2 = 0, 'acme', concat('ws_', toString(h % 49))) AS owner,
+    toUInt32(if(owner = 'acme', 10000, 200) * pow(h % 1000003 / 1000003, 3)) AS link,
     cityHash64(intDiv(click_number * 10, 13), 'visitor') AS person,
     person % 60 AS place,
     c % 5 < 3 AS is_lead,
@@ -50,14 +54,14 @@ WITH
     -- A time after the click, and not after the end.
     least(clicked + toIntervalSecond(60 + intDiv(c, 7) % 500000), fromUnixTimestamp64Milli({anchor}, 'UTC') - 1) AS time
 SELECT
-    concat(if(is_lead, 'lead_', 'sale_'), lower(hex(c))), 1, 1, if(h % 2 = 0, 'acme', concat('ws_', toString(h % 49))), 'live',
-    if(is_lead, 'lead', 'sale'), time, concat('in:in_', lower(hex(c))),
+    concat(if(is_lead, 'lead_', 'sale_'), lower(hex(c))), 1, 1, owner, 'live', if(is_lead, 'lead', 'sale'), time, concat('in:in_', lower(hex(c))),
     if(is_lead, [], [concat('in:in_', lower(hex(c))), concat('pi:pi_', lower(hex(c)))]), concat('user_', toString(intDiv(number, 3))),
     if(is_lead, 'Sign up', 'Invoice paid'), 'approved', if(is_lead, 0, price), if(is_lead, '', 'usd'), if(is_lead, 0, price),
     if(is_lead, '', 'usd'), 1, if(is_lead, '', if(c % 4 = 0, 'recurring', 'new')), if(is_lead, '', 'renewal'), 'stripe',
     multiIf(nobody, 'none', c % 9 = 0, 'coupon', 'click'), if(nobody, 'outside_window', ''), 'C3',
     if(is_lead OR nobody, 0, intDiv(price, 5)), if(nobody, '', lower(hex(h))), if(nobody, toDateTime64(0, 3, 'UTC'), clicked),
-    if(nobody, '', concat('link_', lower(hex(cityHash64(link, 'id'))))), if(nobody, '', 'go.acme.example'), '', '',
+    if(nobody, '', concat('link_', lower(hex(cityHash64(owner, link, 'id'))))),
+    if(nobody, '', concat('go.', owner, '.example')), '', '',
     if(nobody, '', concat('partner_', toString(link % 2000))), if(nobody, '', concat('program_', toString(link % 3))),
     if(nobody, '', concat('group_', toString(link % 5))), if(c % 9 = 0 AND NOT nobody, concat('CODE', toString(link % 500)), ''),
     if(nobody, '', 'link'), if(nobody, '', concat(char(65 + place % 26), char(65 + intDiv(place, 3)))), '',

@@ -10,6 +10,7 @@
 //! Invariant: a rate is printed only together with the check that nothing was lost or doubled; a failed check is
 //! printed as `WRONG` and fails the run.
 
+mod analytics;
 mod edge;
 mod engine;
 mod figures;
@@ -66,6 +67,8 @@ enum Which {
     Sink(sink::Options),
     /// From an accepted click or webhook to its row in ClickHouse.
     Latency(latency::Options),
+    /// The dashboard over a year of clicks: series, funnels, groupings, look-ups, and bytes a click.
+    Analytics(analytics::Options),
     /// One more fact in a small and in a large case.
     Engine(engine::Options),
     /// The sample story, many customers' worth, through the pipeline in memory.
@@ -94,6 +97,7 @@ async fn run(cli: Cli) -> Result<bool> {
         Which::Streams(options) => streams::run(common, options).await?,
         Which::Sink(options) => sink::run(common, options).await?,
         Which::Latency(options) => latency::run(common, options).await?,
+        Which::Analytics(options) => analytics::run(common, options).await?,
         Which::Engine(options) => engine::run(options)?,
         Which::Simulate(options) => simulate::run(options)?,
     };

@@ -13,13 +13,33 @@ use crate::database::Database;
 use crate::dimensions::{GROUPINGS, Grouping};
 use crate::error::ApiError;
 use crate::filters::{Attribution, Filters};
+use crate::groups;
 use crate::parameters::Parameters;
 use crate::period::{Interval, Period};
 use crate::period_request::PeriodRequest;
-use crate::scope::{SCOPE, Scope};
+use crate::scope::{SCOPE, Scope, WORKSPACE};
 use crate::server::Application;
 use crate::statement::Statement;
 use crate::sums::{EVENTS, Event, Question, Sums};
+
+/// What the SDKs can ask of analytics and events, and is not offered: why.
+pub const NOT_OFFERED: [(&str, &str); 9] = [
+    ("query", "rows of the ledger hold no metadata to search by"),
+    ("externalId", "ask by linkId: /links/info?externalId=… names it"),
+    (
+        "tenantId",
+        "ask by linkId or partnerId: /links?tenantId=… lists the links",
+    ),
+    ("tagIds", "links have no tags here"),
+    ("tagId", "links have no tags here"),
+    ("folderId", "links have no folders here"),
+    (
+        "root",
+        "ask by key: the link of a domain itself has the key _root",
+    ),
+    ("qr", "ask by trigger=qr"),
+    ("ref", "it is part of the destination: ask by url"),
+];
 
 #[derive(Clone, Copy)]
 enum GroupBy {
@@ -36,6 +56,7 @@ pub async fn analytics(
     let mut parameters = Parameters::new(pairs);
     let event = parameters.choice("event", &EVENTS)?.unwrap_or(Event::Clicks);
     let group_by = group_by(&mut parameters)?.unwrap_or(GroupBy::Count);
+    parameters.refuse(&NOT_OFFERED)?;
     let filters = Filters::take(&mut parameters, Attribution::Attributed)?;
     let request = PeriodRequest::take(&mut parameters, Interval::LastDay)?;
     let scope = Scope::take(&mut parameters, database).await?;
@@ -59,7 +80,10 @@ pub async fn analytics(
     Ok(Json(match group_by {
         GroupBy::Count => JsonValue::Object(figures(&rows.into_iter().next().unwrap_or_default())),
         GroupBy::Series => series(&period, rows),
-        GroupBy::Dimension(grouping) => rows.iter().map(|row| group(grouping, row)).collect(),
+        GroupBy::Dimension(grouping) => {
+            let groups = groups::groups(&application, &scope.workspace, grouping, event, &rows);
+            groups.into_iter().map(groups::row).collect()
+        }
     }))
 }
 
@@ -67,9 +91,13 @@ fn group_by(parameters: &mut Parameters) -> Result<Option<GroupBy>, ApiError> {
     let dimensions = GROUPINGS
         .iter()
         .map(|grouping| (grouping.name, GroupBy::Dimension(grouping)));
+    // The SDKs still know it by its former name.
+    let triggers = GROUPINGS.iter().find(|grouping| grouping.name == "triggers");
+    let former_name = triggers.map(|grouping| ("trigger", GroupBy::Dimension(grouping)));
     let choices: Vec<(&str, GroupBy)> = [("count", GroupBy::Count), ("timeseries", GroupBy::Series)]
         .into_iter()
         .chain(dimensions)
+        .chain(former_name)
         .collect();
     parameters.choice("groupBy", &choices)
 }
@@ -77,12 +105,30 @@ fn group_by(parameters: &mut Parameters) -> Result<Option<GroupBy>, ApiError> {
 /// The period, with the first event's time looked up where `all` needs it.
 pub async fn resolve(request: PeriodRequest, scope: &Scope, database: &Database) -> Result<Period, ApiError> {
     let first = if request.needs_first() {
+        // Sums by hour are the whole workspace's; a partner's are by day, or rows.
+        let tables = if scope.is_partners() {
+            let row = "toDateTime(at, 'UTC')";
+            [
+                ("day", "clicks_daily"),
+                (row, "conversions"),
+                (row, "refunds"),
+                (row, "commissions"),
+            ]
+        } else {
+            [
+                ("hour", "clicks_hourly"),
+                ("hour", "conversions_hourly"),
+                ("hour", "refunds_hourly"),
+                ("hour", "commissions_hourly"),
+            ]
+        };
+        let condition = if scope.is_partners() { SCOPE } else { WORKSPACE };
+        let first = tables.map(|(time, table)| {
+            format!("SELECT min({time}) AS first FROM {table} WHERE {condition} HAVING count() > 0")
+        });
         let sql = format!(
-            "SELECT min(toInt64(toUnixTimestamp(first))) AS first FROM (
-                SELECT min(hour) AS first FROM clicks_hourly WHERE {SCOPE} HAVING count() > 0
-                UNION ALL SELECT min(hour) AS first FROM conversions_hourly WHERE {SCOPE} HAVING count() > 0
-                UNION ALL SELECT min(hour) AS first FROM refunds_hourly WHERE {SCOPE} HAVING count() > 0
-             ) HAVING count() > 0"
+            "SELECT min(toInt64(toUnixTimestamp(first))) AS first FROM ({}) HAVING count() > 0",
+            first.join(" UNION ALL ")
         );
         let rows: Vec<i64> = database
             .rows("first_event", Statement::new(sql).with_all(scope.values()))
@@ -107,7 +153,8 @@ pub fn figures(sums: &Sums) -> Map<String, JsonValue> {
     .collect()
 }
 
-fn series(period: &Period, rows: Vec<Sums>) -> JsonValue {
+/// A row for every bucket of the period.
+pub fn series(period: &Period, rows: Vec<Sums>) -> JsonValue {
     let mut by_bucket: HashMap<i64, Sums> = rows.into_iter().map(|row| (row.bucket, row)).collect();
     period
         .starts()
@@ -119,12 +166,6 @@ fn series(period: &Period, rows: Vec<Sums>) -> JsonValue {
             JsonValue::Object(row)
         })
         .collect()
-}
-
-fn group(grouping: &Grouping, sums: &Sums) -> JsonValue {
-    let mut row = dimensions(grouping, &sums.dimensions);
-    row.extend(figures(sums));
-    JsonValue::Object(row)
 }
 
 /// The fields that name a group.

@@ -49,7 +49,7 @@ const STATES: [(&str, &str); 8] = [
     ("fraud", ""),
 ];
 
-#[derive(Row, Deserialize)]
+#[derive(Row, Deserialize, Default)]
 struct CommissionRow {
     id: String,
     kind: String,
@@ -114,6 +114,11 @@ impl CommissionRow {
     }
 }
 
+/// A row made of nothing, to be described.
+pub fn sample() -> JsonValue {
+    CommissionRow::default().json(None, None, "")
+}
+
 /// The kinds of `type=a,b` or `type=-a`.
 fn kinds(parameters: &mut Parameters) -> Result<Option<(bool, Vec<String>)>, ApiError> {
     let Some(text) = parameters.list("type").filter(|text| !text.is_empty()) else {
@@ -149,7 +154,7 @@ pub async fn list(
     parameters.finish()?;
     let period = resolve(request, &scope, database).await?;
 
-    let mut condition = format!("{SCOPE} AND {}{}", within(false), filters.on_commissions());
+    let mut condition = format!("{SCOPE} AND {}{}", within(), filters.on_commissions());
     let mut values = vec![
         ("start".to_owned(), Value::Integer(period.start())),
         ("end".to_owned(), Value::Integer(period.end())),

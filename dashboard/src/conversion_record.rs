@@ -5,9 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tributary_avro::Conversion;
 use tributary_domain::ledger::invoice;
+use tributary_domain::rules::Link;
 
 use crate::period::utc_text;
-use crate::record::{click, dimension, dimensions, dimensions_of, link, parsed, partner, text_or_null};
+use crate::record::{
+    click, dimension, dimensions, dimensions_of, link, named_link, parsed, partner, text_or_null,
+};
 
 /// A conversion that stands.
 #[derive(Row, Deserialize)]
@@ -17,7 +20,7 @@ pub struct ConversionRow {
     kind: String,
     at_ms: i64,
     object: String,
-    keys: Vec<String>,
+    pub keys: Vec<String>,
     event_name: String,
     status: String,
     pub amount: i64,
@@ -107,6 +110,7 @@ impl ConversionRow {
             "coupon": text_or_null(dimension(&self.dimensions, "coupon")),
             "customer": {"externalId": dimension(&self.dimensions, "customer")},
             "status": self.status,
+            "source": self.source,
             "attributedBy": self.attributed_by,
             "reason": text_or_null(&self.reason),
             "flags": self.flags,
@@ -120,7 +124,7 @@ impl ConversionRow {
                 json!({
                     "amount": self.amount,
                     "currency": self.currency,
-                    "paymentProcessor": self.source,
+                    "paymentProcessor": processor(&self.source),
                     "invoiceId": invoice(&self.keys, &self.object),
                     "type": self.sale_type,
                     "billing": self.billing,
@@ -172,6 +176,14 @@ impl ConversionRow {
         })
     }
 
+    pub fn link(&self) -> Link {
+        named_link(&self.dimensions)
+    }
+
+    pub fn customer(&self) -> &str {
+        dimension(&self.dimensions, "customer")
+    }
+
     pub fn is_sale(&self) -> bool {
         self.kind == "sale"
     }
@@ -186,5 +198,13 @@ impl ConversionRow {
 
     pub fn explanation(&self) -> Value {
         parsed(&self.explanation)
+    }
+}
+
+/// Who took the money, as the SDKs know it.
+fn processor(source: &str) -> &'static str {
+    match source {
+        "api" | "browser" => "custom",
+        _ => "stripe",
     }
 }

@@ -3,7 +3,7 @@
 //! Made of the ledger, in the shape that the `dub` SDKs parse; names and addresses from topic `people`, and from nowhere
 //! else. Invariant: figures are the net state of conversions, as everywhere, before refunds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -16,7 +16,7 @@ use crate::paging::Page;
 use crate::parameters::Parameters;
 use crate::period::utc_text;
 use crate::record::{dimension, dimensions, link, text_or_null};
-use crate::scope::{SCOPE, Scope};
+use crate::scope::{SCOPE, Scope, WORKSPACE};
 use crate::server::Application;
 use crate::statement::{Statement, Value};
 
@@ -34,7 +34,7 @@ const FILTERS: [(&str, &str); 6] = [
 ];
 
 /// A customer with figures.
-#[derive(Row, Deserialize)]
+#[derive(Row, Deserialize, Default)]
 struct CustomerRow {
     customer: String,
     created_ms: i64,
@@ -70,19 +70,20 @@ impl CustomerRow {
                FROM (SELECT *, {dimensions} FROM conversions_current WHERE {SCOPE} AND customer != '') AS raw
                GROUP BY customer
              ) AS ledger
-             LEFT JOIN (SELECT * FROM people FINAL WHERE {SCOPE}) AS person ON person.customer = ledger.customer",
+             LEFT JOIN (SELECT * FROM people FINAL WHERE {WORKSPACE}) AS person ON person.customer = ledger.customer",
             dimensions = dimensions(false),
         )
     }
 
     /// `expanded`: with link, program and partner.
-    fn json(&self, expanded: bool, workspace: &str, application: &Application) -> JsonValue {
+    fn json(&self, expanded: bool, scope: &Scope, application: &Application) -> JsonValue {
+        let [name, email, avatar] = shown([&self.name, &self.email, &self.avatar], scope);
         let mut customer = json!({
             "id": self.customer,
             "externalId": self.customer,
-            "name": text_or_null(&self.name),
-            "email": text_or_null(&self.email),
-            "avatar": text_or_null(&self.avatar),
+            "name": name,
+            "email": email,
+            "avatar": avatar,
             "stripeCustomerId": if self.customer.starts_with("cus_") { json!(self.customer) } else { JsonValue::Null },
             "country": text_or_null(&self.country),
             "sales": self.sales,
@@ -98,7 +99,7 @@ impl CustomerRow {
                 dimension(&self.dimensions, "partner_id"),
             );
             let partner = (!partner.is_empty()).then(|| {
-                let name = application.partner_name(workspace, partner);
+                let name = application.partner_name(&scope.workspace, partner);
                 json!({"id": partner, "name": name, "email": null, "image": null})
             });
             for (name, value) in [
@@ -112,6 +113,56 @@ impl CustomerRow {
         }
         customer
     }
+}
+
+/// Name, address and picture as the reader may see them: a partner tells its customers apart, and cannot write to them.
+fn shown([name, email, avatar]: [&str; 3], scope: &Scope) -> [JsonValue; 3] {
+    if !scope.is_partners() {
+        return [name, email, avatar].map(text_or_null);
+    }
+    let (local, domain) = email.split_once('@').unwrap_or((email, ""));
+    let email = match domain {
+        "" => masked(local),
+        domain => format!("{}@{domain}", masked(local)),
+    };
+    // An address of a picture may be made of the e-mail address.
+    [text_or_null(&masked(name)), text_or_null(&email), JsonValue::Null]
+}
+
+/// The first letter; empty stays empty.
+fn masked(text: &str) -> String {
+    text.chars()
+        .next()
+        .map_or_else(String::new, |first| format!("{first}***"))
+}
+
+/// A customer as events show one.
+#[derive(Row, Deserialize)]
+struct Named {
+    customer: String,
+    created_ms: i64,
+    name: String,
+    email: String,
+    avatar: String,
+}
+
+impl Named {
+    fn json(&self, scope: &Scope) -> JsonValue {
+        let [name, email, avatar] = shown([&self.name, &self.email, &self.avatar], scope);
+        json!({
+            "id": self.customer,
+            "externalId": self.customer,
+            "name": name,
+            "email": email,
+            "avatar": avatar,
+            "createdAt": utc_text(self.created_ms),
+        })
+    }
+}
+
+/// A row made of nothing, to be described.
+pub fn sample(application: &Application) -> JsonValue {
+    CustomerRow::default().json(false, &Scope::default(), application)
 }
 
 pub async fn list(
@@ -149,6 +200,16 @@ pub async fn list(
     }
     let scope = Scope::take(&mut parameters, &application.database).await?;
     parameters.finish()?;
+    // By trial and error it would tell what is masked.
+    let told = |name: &&&str| values.iter().any(|(given, _)| given == **name);
+    if let Some(name) = ["email", "search"]
+        .iter()
+        .find(told)
+        .filter(|_| scope.is_partners())
+    {
+        let reason = format!("{name}: the token of a partner does not search for names and addresses");
+        return Err(ApiError::Forbidden(reason));
+    }
     let sql = format!(
         "WITH everybody AS ({}) {}",
         CustomerRow::table(),
@@ -161,9 +222,7 @@ pub async fn list(
             .rows::<CustomerRow>("customers", page.fill(statement))
             .await?,
     );
-    let rows = rows
-        .iter()
-        .map(|row| row.json(expanded, &scope.workspace, &application));
+    let rows = rows.iter().map(|row| row.json(expanded, &scope, &application));
     Ok(Json(rows.collect()))
 }
 
@@ -179,16 +238,16 @@ pub async fn one(
     let scope = Scope::take(&mut parameters, &application.database).await?;
     parameters.finish()?;
     let own = id.strip_prefix("ext_").unwrap_or(&id).to_owned();
-    let mut rows = named(&application, &scope, vec![id.clone(), own]).await?;
+    let mut rows = whole(&application, &scope, vec![id.clone(), own]).await?;
     // By its own ID before the other way to read it.
     rows.sort_by_key(|row| row.customer != id);
     let row = rows.first().ok_or_else(|| {
-        let Scope { workspace, mode } = &scope;
+        let Scope { workspace, mode, .. } = &scope;
         ApiError::NotFound(format!(
             "workspace {workspace:?} has no customer {id:?} in mode {mode:?}: nothing was told of anybody by this ID"
         ))
     })?;
-    Ok(Json(row.json(expanded, &scope.workspace, &application)))
+    Ok(Json(row.json(expanded, &scope, &application)))
 }
 
 /// Customers by their IDs, in the shape of a list.
@@ -197,17 +256,48 @@ pub async fn of<'r>(
     scope: &Scope,
     ids: impl Iterator<Item = &'r String>,
 ) -> Result<BTreeMap<String, JsonValue>, ApiError> {
-    let rows = named(application, scope, ids.cloned().collect()).await?;
-    let shown = rows.iter().map(|row| {
-        (
-            row.customer.clone(),
-            row.json(false, &scope.workspace, application),
-        )
-    });
+    let rows = whole(application, scope, ids.cloned().collect()).await?;
+    let shown = rows
+        .iter()
+        .map(|row| (row.customer.clone(), row.json(false, scope, application)));
     Ok(shown.collect())
 }
 
-async fn named(
+/// Who customers are and since when, by their IDs: without figures, for which everything would have to be read.
+pub async fn named<'r>(
+    application: &Application,
+    scope: &Scope,
+    ids: impl Iterator<Item = &'r str>,
+) -> Result<BTreeMap<String, JsonValue>, ApiError> {
+    let ids: BTreeSet<&str> = ids.filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = format!(
+        "SELECT since.customer AS customer, created_ms, person.name AS name, person.email AS email,
+                person.avatar AS avatar
+         FROM (
+           SELECT customer, toUnixTimestamp64Milli(min(entry.at)) AS created_ms
+           FROM (
+             SELECT customer, at FROM conversions WHERE {SCOPE} AND customer IN {{ids:Array(String)}}
+             GROUP BY customer, at, id, revision HAVING sum(sign) > 0
+           ) AS entry GROUP BY customer
+         ) AS since
+         LEFT JOIN (SELECT * FROM people FINAL WHERE {WORKSPACE} AND customer IN {{ids:Array(String)}}) AS person
+         ON person.customer = since.customer"
+    );
+    let ids = ids.into_iter().map(str::to_owned).collect();
+    let statement = Statement::new(sql)
+        .with_all(scope.values())
+        .with("ids", Value::Texts(ids));
+    let rows: Vec<Named> = application.database.rows("customers_known", statement).await?;
+    let shown = rows
+        .into_iter()
+        .map(|row| (row.customer.clone(), row.json(scope)));
+    Ok(shown.collect())
+}
+
+async fn whole(
     application: &Application,
     scope: &Scope,
     ids: Vec<String>,
@@ -219,4 +309,26 @@ async fn named(
     .with_all(scope.values())
     .with("ids", Value::Texts(ids));
     application.database.rows("customers_named", statement).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partner_sees_the_first_letter_only() {
+        let scope = |partner: &str| Scope {
+            workspace: "acme".into(),
+            mode: "live".into(),
+            partner: partner.into(),
+        };
+        let all = ["Ümit Özil", "jane@example.com", "https://gravatar.example/jane"];
+        assert_eq!(shown(all, &scope("")), all.map(JsonValue::from));
+        assert_eq!(
+            shown(all, &scope("ada")),
+            [json!("Ü***"), json!("j***@example.com"), JsonValue::Null]
+        );
+        assert_eq!(shown(["", "", ""], &scope("ada")), [const { JsonValue::Null }; 3]);
+        assert_eq!(shown(["", "jane", ""], &scope("ada"))[1], json!("j***"));
+    }
 }

@@ -6,59 +6,64 @@ pub struct Column {
     pub name: &'static str,
     /// Clicks have it; elsewhere it reads as empty for them.
     pub on_clicks: bool,
-    /// The sums by hour have it.
+    /// The sums of clicks by day and link have it.
+    pub of_link: bool,
+    /// The sums of conversions by hour have it.
     pub hourly: bool,
 }
 
-const fn hourly(name: &'static str) -> Column {
+const fn of_link(name: &'static str) -> Column {
     Column {
         name,
         on_clicks: true,
-        hourly: true,
-    }
-}
-
-const fn detail(name: &'static str) -> Column {
-    Column {
-        name,
-        on_clicks: true,
+        of_link: true,
         hourly: false,
     }
 }
 
-const fn conversion_only(name: &'static str, hourly: bool) -> Column {
+const fn of_click(name: &'static str) -> Column {
+    Column {
+        name,
+        on_clicks: true,
+        of_link: false,
+        hourly: false,
+    }
+}
+
+const fn of_conversion(name: &'static str, hourly: bool) -> Column {
     Column {
         name,
         on_clicks: false,
+        of_link: false,
         hourly,
     }
 }
 
-const LINK: Column = hourly("link_id");
-const DOMAIN: Column = hourly("domain");
-const KEY: Column = detail("key");
-const URL: Column = detail("url");
-const PARTNER: Column = hourly("partner_id");
-const PROGRAM: Column = hourly("program_id");
-const GROUP: Column = hourly("group_id");
-const COUPON: Column = conversion_only("coupon", true);
-const TRIGGER: Column = hourly("trigger");
-const COUNTRY: Column = hourly("country");
-const REGION: Column = detail("region");
-const CITY: Column = detail("city");
-const CONTINENT: Column = detail("continent");
-const DEVICE: Column = hourly("device");
-const BROWSER: Column = detail("browser");
-const OS: Column = detail("os");
-const REFERER: Column = detail("referer");
-const REFERER_URL: Column = detail("referer_url");
-const UTM_SOURCE: Column = detail("utm_source");
-const UTM_MEDIUM: Column = detail("utm_medium");
-const UTM_CAMPAIGN: Column = detail("utm_campaign");
-const UTM_TERM: Column = detail("utm_term");
-const UTM_CONTENT: Column = detail("utm_content");
-const CUSTOMER: Column = conversion_only("customer", false);
-const SALE_TYPE: Column = conversion_only("sale_type", true);
+const LINK: Column = of_link("link_id");
+const DOMAIN: Column = of_link("domain");
+const KEY: Column = of_link("key");
+const URL: Column = of_click("url");
+const PARTNER: Column = of_link("partner_id");
+const PROGRAM: Column = of_link("program_id");
+const GROUP: Column = of_link("group_id");
+const COUPON: Column = of_conversion("coupon", false);
+const TRIGGER: Column = of_click("trigger");
+const COUNTRY: Column = of_click("country");
+const REGION: Column = of_click("region");
+const CITY: Column = of_click("city");
+const CONTINENT: Column = of_click("continent");
+const DEVICE: Column = of_click("device");
+const BROWSER: Column = of_click("browser");
+const OS: Column = of_click("os");
+const REFERER: Column = of_click("referer");
+const REFERER_URL: Column = of_click("referer_url");
+const UTM_SOURCE: Column = of_click("utm_source");
+const UTM_MEDIUM: Column = of_click("utm_medium");
+const UTM_CAMPAIGN: Column = of_click("utm_campaign");
+const UTM_TERM: Column = of_click("utm_term");
+const UTM_CONTENT: Column = of_click("utm_content");
+const CUSTOMER: Column = of_conversion("customer", false);
+const SALE_TYPE: Column = of_conversion("sale_type", true);
 
 /// Parameter of the query string and the column that it filters.
 pub const FILTERS: [(&str, Column); 25] = [

@@ -13,6 +13,12 @@ pub enum ApiError {
     /// The request says something that cannot be meant; names the parameter.
     #[error("{0}")]
     BadRequest(String),
+    /// The request can be meant, and is not offered; names the parameter.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// The caller may not; says why.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
@@ -28,6 +34,9 @@ pub enum ApiError {
     /// What is declared is not read yet.
     #[error("Starting: what is declared is not read yet.")]
     Starting,
+    /// Kafka did not take what was to be written.
+    #[error("Kafka did not take it, or not all of it. It may be tried again: nothing counts twice.")]
+    Kafka,
     /// ClickHouse did not answer, or not with what was asked for.
     #[error(
         "The figures cannot be read at the moment: ClickHouse does not answer as it should. Try again shortly."
@@ -43,21 +52,25 @@ impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Database(_) | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Kafka | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     const fn code(&self) -> &'static str {
         match self {
             Self::BadRequest(_) | Self::MethodNotAllowed(_) => "bad_request",
+            Self::Unprocessable(_) => "unprocessable_entity",
+            Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::NotOffered(_) => "not_implemented",
             Self::TooMany(_) => "rate_limit_exceeded",
-            Self::Database(_) | Self::Starting => "internal_server_error",
+            Self::Database(_) | Self::Kafka | Self::Starting => "internal_server_error",
         }
     }
 }

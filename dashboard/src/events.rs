@@ -2,13 +2,17 @@
 //!
 //! Invariant: rows are ordered by event time and then by ID, so pages neither repeat nor skip one.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use serde_json::Value as JsonValue;
 
-use crate::analytics::resolve;
+use crate::analytics::{NOT_OFFERED, resolve};
 use crate::conversion_record::ConversionRow;
+use crate::customers;
 use crate::error::ApiError;
+use crate::event_shape::complete;
 use crate::filters::{Attribution, Filters};
 use crate::parameters::Parameters;
 use crate::period::Interval;
@@ -50,13 +54,14 @@ pub async fn events(
         .choice("sortOrder", &orders)?
         .or(by_order)
         .unwrap_or("DESC");
+    parameters.refuse(&NOT_OFFERED)?;
     let filters = Filters::take(&mut parameters, Attribution::All)?;
     let request = PeriodRequest::take(&mut parameters, Interval::LastDay)?;
     let scope = Scope::take(&mut parameters, database).await?;
     parameters.finish()?;
     let period = resolve(request, &scope, database).await?;
 
-    let condition = |kind_is: &str, filters: &str| format!("{SCOPE} AND {}{kind_is}{filters}", within(false));
+    let condition = |kind_is: &str, filters: &str| format!("{SCOPE} AND {}{kind_is}{filters}", within());
     let statement = |columns: &str, table: &str, condition: &str| {
         Statement::new(format!(
             "SELECT {columns} FROM {table} WHERE {condition} ORDER BY at {order}, id {order}
@@ -74,7 +79,12 @@ pub async fn events(
             let condition = condition(" AND bot = '' AND duplicate_of = ''", &filters.on_clicks());
             let statement = statement(&ClickRow::columns(), "clicks", &condition);
             let rows: Vec<ClickRow> = database.rows("events", statement).await?;
-            rows.iter().map(ClickRow::json).collect()
+            let nobody = BTreeMap::new();
+            let whole = |row: &ClickRow| {
+                let link = application.link(&scope.workspace, row.link());
+                complete(row.json(), link, &nobody)
+            };
+            rows.iter().map(whole).collect()
         }
         Kind::Leads | Kind::Sales => {
             let kind_is = if matches!(kind, Kind::Leads) {
@@ -85,7 +95,13 @@ pub async fn events(
             let condition = standing("conversions", &condition(kind_is, &filters.on_conversions()));
             let statement = statement(&ConversionRow::columns(), "conversions", &condition);
             let rows: Vec<ConversionRow> = database.rows("events", statement).await?;
-            rows.iter().map(ConversionRow::event).collect()
+            let customers =
+                customers::named(&application, &scope, rows.iter().map(ConversionRow::customer)).await?;
+            let whole = |row: &ConversionRow| {
+                let link = application.link(&scope.workspace, row.link());
+                complete(row.event(), link, &customers)
+            };
+            rows.iter().map(whole).collect()
         }
         Kind::Refunds => {
             let condition = standing("refunds", &condition("", &filters.on_refunds()));

@@ -62,9 +62,9 @@ impl Filters {
         Ok(Self { filters, attribution })
     }
 
-    /// Whether every filter's column is in the sums by hour.
-    pub fn hourly(&self) -> bool {
-        self.filters.iter().all(|filter| filter.column.hourly)
+    /// Whether every filter's column is such a one.
+    pub fn all(&self, is: impl Fn(Column) -> bool) -> bool {
+        self.filters.iter().all(|filter| is(filter.column))
     }
 
     /// ` AND …` for rows of clicks.
@@ -144,9 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn details_are_not_in_the_hourly_sums() {
-        assert!(filters(&[("country", "US"), ("coupon", "A")]).hourly());
-        assert!(!filters(&[("city", "Berlin")]).hourly());
-        assert!(filters(&[("city", "")]).hourly());
+    fn an_empty_filter_is_none() {
+        assert!(!filters(&[("city", "Berlin")]).all(|column| column.of_link));
+        assert!(filters(&[("city", "")]).all(|column| column.of_link));
     }
 }

@@ -49,6 +49,16 @@ impl Page {
         })
     }
 
+    /// For a file: from the first row on, `most` of them.
+    pub fn whole(self, most: i64) -> Self {
+        Self {
+            size: most,
+            offset: 0,
+            cursor: None,
+            ..self
+        }
+    }
+
     /// The page of those rows of `table` (a name or alias) that `condition` is true of.
     pub fn of(&self, table: &str, id: &str, columns: &str, condition: &str) -> String {
         let Self { by, size, offset, .. } = self;

@@ -25,6 +25,11 @@ impl Parameters {
         }
     }
 
+    /// A value that is still to be taken.
+    pub fn peek(&self, name: &str) -> Option<String> {
+        self.given.get(name)?.first().cloned()
+    }
+
     /// A single value; empty counts as not given.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
         self.asked.push(name);
@@ -76,6 +81,17 @@ impl Parameters {
     pub fn list(&mut self, name: &'static str) -> Option<String> {
         self.asked.push(name);
         self.given.remove(name).map(|values| values.join(","))
+    }
+
+    /// Refuses what is known and not offered, and says why.
+    pub fn refuse(&mut self, names: &[(&'static str, &'static str)]) -> Result<(), ApiError> {
+        for (name, reason) in names {
+            let asked = self.given.remove(*name).unwrap_or_default();
+            if asked.iter().any(|value| !value.trim().is_empty()) {
+                return Err(ApiError::Unprocessable(format!("{name}: {reason}")));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is left.

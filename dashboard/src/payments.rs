@@ -22,6 +22,10 @@ const OBJECT_KINDS: [&str; 6] = ["ch", "pi", "in", "cs", "sale", "lead"];
 
 const LONGEST_ID: usize = 500;
 
+const BY_KEYS: &str = "hasAny(keys, {keys:Array(String)})";
+const BY_ID: &str = "id = {id:String}";
+const OF_CONVERSIONS: &str = "conversion_id IN {ids:Array(String)}";
+
 pub async fn payment(
     State(application): State<Application>,
     Path(id): Path<String>,
@@ -39,13 +43,21 @@ pub async fn payment(
         ));
     }
 
-    let condition = format!("{SCOPE} AND (id = {{id:String}} OR hasAny(keys, {{keys:Array(String)}}))");
-    let conversions: Vec<ConversionRow> = database
-        .rows(
-            "payment",
-            by_keys(&scope, &id, &ConversionRow::columns(), "conversions", &condition),
-        )
-        .await?;
+    // One after the other: an index finds keys or IDs, and neither for "or".
+    let mut conversions = Vec::new();
+    for by in [BY_KEYS, BY_ID] {
+        if conversions.is_empty() {
+            let statement = find(
+                &scope,
+                &id,
+                keys_of(&id),
+                &ConversionRow::columns(),
+                "conversions",
+                by,
+            );
+            conversions = database.rows::<ConversionRow>("payment", statement).await?;
+        }
+    }
     // Leads that carry the same key stand aside: the payment is the sale.
     let Some(conversion) = conversions
         .iter()
@@ -55,11 +67,18 @@ pub async fn payment(
         return Err(not_found(&id, &scope, database).await?);
     };
     let ids: Vec<String> = conversions.iter().map(|row| row.id.clone()).collect();
-    let condition = format!("{SCOPE} AND conversion_id IN {{ids:Array(String)}}");
-    let refunds = by_keys(&scope, &id, &RefundRow::columns(), "refunds", &condition)
-        .with("ids", Value::Texts(ids.clone()));
-    let commissions = by_keys(&scope, &id, CommissionRow::columns(), "commissions", &condition)
-        .with("ids", Value::Texts(ids));
+    let keys: Vec<String> = conversions.iter().flat_map(|row| row.keys.clone()).collect();
+    // What follows from a conversion carries its keys.
+    let by = if keys.is_empty() {
+        OF_CONVERSIONS.to_owned()
+    } else {
+        format!("{OF_CONVERSIONS} AND {BY_KEYS}")
+    };
+    let follow = |columns: &str, table: &str| {
+        find(&scope, &id, keys.clone(), columns, table, &by).with("ids", Value::Texts(ids.clone()))
+    };
+    let refunds = follow(&RefundRow::columns(), "refunds");
+    let commissions = follow(CommissionRow::columns(), "commissions");
     let (refunds, commissions) = tokio::try_join!(
         database.rows::<RefundRow>("payment", refunds),
         database.rows::<CommissionRow>("payment", commissions),
@@ -97,14 +116,15 @@ pub fn keys_of(id: &str) -> Vec<String> {
     std::iter::once(id.to_owned()).chain(prefixed).collect()
 }
 
-fn by_keys(scope: &Scope, id: &str, columns: &str, table: &str, condition: &str) -> Statement {
+fn find(scope: &Scope, id: &str, keys: Vec<String>, columns: &str, table: &str, by: &str) -> Statement {
+    let condition = format!("{SCOPE} AND {by}");
     Statement::new(format!(
         "SELECT {columns} FROM {table} WHERE {} ORDER BY at, id",
-        standing(table, condition)
+        standing(table, &condition)
     ))
     .with_all(scope.values())
     .with("id", Value::Text(id.to_owned()))
-    .with("keys", Value::Texts(keys_of(id)))
+    .with("keys", Value::Texts(keys))
 }
 
 #[derive(Row, Deserialize)]
@@ -114,11 +134,20 @@ struct Elsewhere {
 
 /// Says what to do next: look in the mode that has it, or wait and check the endpoint.
 async fn not_found(id: &str, scope: &Scope, database: &Database) -> Result<ApiError, ApiError> {
-    let condition = "workspace = {workspace:String} AND mode != {mode:String}
-                     AND (id = {id:String} OR hasAny(keys, {keys:Array(String)}))";
-    let statement = by_keys(scope, id, "toString(mode) AS mode", "conversions", condition);
+    let statement = Statement::new(format!(
+        "SELECT toString(mode) AS mode FROM conversions WHERE {} LIMIT 1",
+        standing(
+            "conversions",
+            &format!(
+                "workspace = {{workspace:String}} AND mode != {{mode:String}} AND ({BY_ID} OR {BY_KEYS})"
+            )
+        )
+    ))
+    .with_all(scope.values())
+    .with("id", Value::Text(id.to_owned()))
+    .with("keys", Value::Texts(keys_of(id)));
     let elsewhere: Vec<Elsewhere> = database.rows("payment_elsewhere", statement).await?;
-    let Scope { workspace, mode } = scope;
+    let Scope { workspace, mode, .. } = scope;
     let next = match elsewhere.first() {
         Some(other) => format!("It is in mode {other}: ask again with mode={other}.", other = other.mode),
         None => "A payment appears about a second after its webhook; if it does not, check that the Stripe endpoint \

@@ -12,6 +12,8 @@ use jiff::{SignedDuration, Span, Timestamp, ToSpan, Zoned};
 pub enum Step {
     Hour,
     Day,
+    /// From Monday.
+    Week,
     Month,
 }
 
@@ -125,11 +127,26 @@ impl Period {
         starts.iter().map(|bound| bound.as_millisecond()).collect()
     }
 
-    /// Whether sums by UTC hour can answer: no bucket begins or ends within one.
-    pub fn is_whole_hours(&self) -> bool {
-        self.bounds
-            .iter()
-            .all(|bound| bound.as_millisecond() % 3_600_000 == 0)
+    /// Splits the period where whole units of UTC begin and end: `true` for the part that sums by `unit` milliseconds
+    /// can answer, `false` for what sticks out and needs the rows. Buckets that begin within a unit leave rows only.
+    pub fn slices(&self, unit: i64, buckets: bool) -> Vec<(bool, i64, i64)> {
+        let (start, end) = (self.start(), self.end());
+        let first = start + (-start).rem_euclid(unit);
+        let last = end - end.rem_euclid(unit);
+        if first >= last || (buckets && !self.starts().iter().skip(1).all(|bound| bound % unit == 0)) {
+            return vec![(false, start, end)];
+        }
+        [(false, start, first), (true, first, last), (false, last, end)]
+            .into_iter()
+            .filter(|(_, start, end)| start < end)
+            .collect()
+    }
+
+    /// From the same beginning to the end of the step that holds `until`, cut anew.
+    pub fn in_steps(&self, step: Step, until: Timestamp) -> Result<Self, jiff::Error> {
+        let start = Timestamp::from_millisecond(self.start())?.to_zoned(self.zone.clone());
+        let end = next(&until.max(start.timestamp()).to_zoned(self.zone.clone()), step)?;
+        Self::cut(&start, end.timestamp(), step)
     }
 
     /// The same length of time just before, as one bucket.
@@ -176,6 +193,10 @@ fn next(time: &Zoned, step: Step) -> Result<Zoned, jiff::Error> {
     let (mut date, span): (Date, Span) = match step {
         Step::Hour => return floor_hour(time).checked_add(1.hour()),
         Step::Day => (time.date(), 1.day()),
+        Step::Week => {
+            let since_monday = i32::from(time.date().weekday().to_monday_zero_offset());
+            (time.date().checked_sub(since_monday.days())?, 1.week())
+        }
         Step::Month => (time.date().first_of_month(), 1.month()),
     };
     loop {
@@ -272,19 +293,54 @@ mod tests {
         assert_eq!(period.start(), start.timestamp().as_millisecond());
         assert_eq!(period.end(), end.as_millisecond());
         assert_eq!(period.starts().len(), 4);
-        assert!(!period.is_whole_hours());
         assert_eq!(period.before().end(), period.start());
     }
 
     #[test]
-    fn whole_hours_depend_on_the_zone() {
+    fn weeks_begin_on_monday_and_hold_the_moment_asked_for() {
+        let start: Zoned = "2026-03-25T10:00:00+01:00[Europe/Berlin]".parse().unwrap();
+        let until: Timestamp = "2026-04-05T21:59:59Z".parse().unwrap();
+        let weeks = Period::between(&start, Some(until), until).unwrap();
+        let weeks = weeks.in_steps(Step::Week, until).unwrap();
+        let text = |at: &i64| weeks.text(*at);
+        let starts: Vec<String> = weeks.starts().iter().map(text).collect();
+        // The clock changes on the Sunday between.
+        assert_eq!(
+            starts,
+            ["2026-03-25T10:00:00.000+01:00", "2026-03-30T00:00:00.000+02:00"]
+        );
+        assert_eq!(text(&weeks.end()), "2026-04-06T00:00:00.000+02:00");
+    }
+
+    #[test]
+    fn what_sticks_out_of_whole_units_is_a_slice_of_its_own() {
         let now: Timestamp = "2026-11-21T08:15:00Z".parse().unwrap();
-        let whole = |name| {
-            Period::of(Interval::Days(7), zone(name), now, None)
-                .unwrap()
-                .is_whole_hours()
-        };
-        assert!(whole("UTC") && whole("Europe/Berlin"));
-        assert!(!whole("Asia/Kolkata"));
+        let week = |name| Period::of(Interval::Days(7), zone(name), now, None).unwrap();
+        let (hour, day) = (3_600_000, 86_400_000);
+        let whole =
+            |slices: Vec<(bool, i64, i64)>| -> Vec<bool> { slices.iter().map(|slice| slice.0).collect() };
+        for (name, unit, expected) in [
+            ("UTC", hour, &[true][..]),
+            ("UTC", day, &[true]),
+            ("Europe/Berlin", hour, &[true]),
+            ("Europe/Berlin", day, &[false, true, false]),
+            ("Asia/Kolkata", hour, &[false, true, false]),
+        ] {
+            let period = week(name);
+            let slices = period.slices(unit, false);
+            assert_eq!(whole(slices.clone()), expected, "{name}, {unit}");
+            assert_eq!(slices.first().unwrap().1, period.start());
+            assert_eq!(slices.last().unwrap().2, period.end());
+            assert!(slices.windows(2).all(|pair| pair[0].2 == pair[1].1));
+            assert!(
+                slices
+                    .iter()
+                    .all(|(whole, start, end)| !whole || (start % unit == 0 && end % unit == 0))
+            );
+        }
+        // Days of another zone begin within a day of UTC: none of its sums belongs to one of them.
+        assert_eq!(whole(week("Europe/Berlin").slices(day, true)), [false]);
+        assert_eq!(whole(week("Europe/Berlin").slices(hour, true)), [true]);
+        assert_eq!(whole(week("Asia/Kolkata").slices(hour, true)), [false]);
     }
 }

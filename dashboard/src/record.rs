@@ -6,6 +6,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tributary_avro::{Click, Dimensions, Refund};
+use tributary_domain::rules::Link;
 
 use crate::period::utc_text;
 
@@ -146,6 +147,21 @@ pub fn link(values: &[String]) -> Value {
     })
 }
 
+/// The link that a row names, to be looked up.
+pub fn named_link(values: &[String]) -> Link {
+    let get = |name| dimension(values, name).to_owned();
+    Link {
+        id: get("link_id"),
+        domain: get("domain"),
+        key: get("key"),
+        url: get("url"),
+        partner: get("partner_id"),
+        program: get("program_id"),
+        tracked: true,
+        ..Link::default()
+    }
+}
+
 /// Who has the credit; null for nobody.
 pub fn partner(values: &[String]) -> Value {
     let get = |name| dimension(values, name);
@@ -173,6 +189,10 @@ pub struct ClickRow {
 impl ClickRow {
     pub fn columns() -> String {
         format!("toUnixTimestamp64Milli(at) AS at_ms, {}", dimensions(true))
+    }
+
+    pub fn link(&self) -> Link {
+        named_link(&self.dimensions)
     }
 
     pub fn json(&self) -> Value {

@@ -8,19 +8,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get, post};
 use tower_http::timeout::TimeoutLayer;
 
 use crate::error::ApiError;
 use crate::server::Application;
 use crate::{
-    analytics, commissions, customers, events, funnel, health, manage, overview, page, payments, stream,
+    analytics, cohorts, commissions, customers, events, funnel, health, manage, openapi, overview, page,
+    partner_analytics, payments, spreadsheet, stream,
 };
+use crate::{connections, conversions, coupons, links, partners, pipeline, programs};
 
 /// First segments of operations that the interface or Dub's SDKs know, and that are not served here.
-const NOT_OFFERED: [&str; 13] = [
-    "openapi.json",
+const NOT_OFFERED: [&str; 12] = [
     "tags",
     "folders",
     "domains",
@@ -41,14 +42,26 @@ pub fn router(application: Application) -> Router {
         .route("/events", get(events::events))
         .route("/events/stream", get(stream::stream))
         .route("/funnel", get(funnel::funnel))
+        .route("/cohorts", get(cohorts::cohorts))
         .route("/overview", get(overview::overview))
         .route("/workspaces", get(overview::list_workspaces))
         .route("/payments/{id}", get(payments::payment))
         .route("/commissions", get(commissions::list))
+        .route("/partners/analytics", get(partner_analytics::analytics))
         .route("/customers", get(customers::list))
         .route("/customers/{id}", get(customers::one))
+        .route_layer(from_fn(spreadsheet::on_demand))
+        .route("/conversions", get(conversions::list))
+        .route("/coupons", get(coupons::list))
+        .route("/links/figures", get(links::list))
+        .route("/partners/figures", get(partners::list))
+        .route("/programs", get(programs::list))
+        .route("/connections", get(connections::show))
+        .route("/pipeline", get(pipeline::show))
+        .route("/pipeline/replay", post(pipeline::replay))
         .route_layer(from_fn_with_state(application.clone(), manage::scope))
         .merge(managed())
+        .route("/openapi.json", get(openapi::document))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

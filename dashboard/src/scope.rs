@@ -1,7 +1,7 @@
-//! Whose figures a request may read: workspace and mode.
+//! Whose figures a request may read: workspace and mode, and of these one partner's only, if the token is a partner's.
 //!
-//! This is the one place that decides it; a token, once there are tokens, is checked here and names the workspace.
-//! Invariant: every statement that touches the ledger carries the scope's condition.
+//! This is the one place that decides it; what a key or token is confined to comes in the query, put there by
+//! `manage::scope`. Invariant: every statement that touches the ledger carries the scope's condition.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,33 @@ use crate::error::ApiError;
 use crate::parameters::Parameters;
 use crate::statement::{Statement, Value};
 
-/// Condition that every statement starts with.
-pub const SCOPE: &str = "workspace = {workspace:String} AND mode = {mode:String}";
+/// Condition that every statement starts with. Without a partner ClickHouse finds the last part true before it reads.
+pub const SCOPE: &str = "workspace = {workspace:String} AND mode = {mode:String} \
+                         AND ({partner:String} = '' OR partner_id = {partner:String})";
+
+/// Condition of what has no partner: sums of a whole workspace, which no partner may read, and names and addresses,
+/// which are shown beside rows of the ledger only.
+pub const WORKSPACE: &str = "workspace = {workspace:String} AND mode = {mode:String}";
 
 /// One workspace in one mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     pub workspace: String,
     pub mode: String,
+    /// The partner that reads, who sees nothing but its own; empty: no partner does.
+    pub partner: String,
 }
 
 impl Scope {
     pub async fn take(parameters: &mut Parameters, database: &Database) -> Result<Self, ApiError> {
         let mode = parameters.text("mode")?.unwrap_or_else(|| "live".to_owned());
+        let partner = parameters.text("ownPartner")?.unwrap_or_default();
         if let Some(workspace) = parameters.text("workspace")? {
-            return Ok(Self { workspace, mode });
+            return Ok(Self {
+                workspace,
+                mode,
+                partner,
+            });
         }
         let known: Vec<String> = workspaces(database).await?.into_keys().collect();
         if known.len() > 1 {
@@ -35,13 +47,23 @@ impl Scope {
             return Err(ApiError::bad("workspace", reason));
         }
         let workspace = known.into_iter().next().unwrap_or_default();
-        Ok(Self { workspace, mode })
+        Ok(Self {
+            workspace,
+            mode,
+            partner,
+        })
     }
 
-    pub fn values(&self) -> [(String, Value); 2] {
+    /// Whether a partner reads: customers' names and addresses are masked then.
+    pub fn is_partners(&self) -> bool {
+        !self.partner.is_empty()
+    }
+
+    pub fn values(&self) -> [(String, Value); 3] {
         [
             ("workspace".to_owned(), Value::Text(self.workspace.clone())),
             ("mode".to_owned(), Value::Text(self.mode.clone())),
+            ("partner".to_owned(), Value::Text(self.partner.clone())),
         ]
     }
 }

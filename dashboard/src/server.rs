@@ -5,10 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
+use serde_json::Value as JsonValue;
 use tokio::net::TcpListener;
+use tributary_domain::manage::undeclared_link;
+use tributary_domain::rules::Link;
 
 use crate::database::{ClickHouseConfig, Database};
 use crate::manage::Management;
+use crate::pipeline::Pipeline;
 use crate::routes;
 use crate::stream::Live;
 
@@ -46,6 +50,8 @@ pub struct DashboardConfig {
     pub management: Option<Management>,
     /// Live events; without it they are not offered.
     pub live: Option<Live>,
+    /// Lag, dead letters and Stripe events of the pipeline; without it they are not known.
+    pub pipeline: Option<Pipeline>,
 }
 
 impl Default for DashboardConfig {
@@ -56,6 +62,7 @@ impl Default for DashboardConfig {
             metrics: MetricsText::default(),
             management: None,
             live: None,
+            pipeline: None,
         }
     }
 }
@@ -66,6 +73,7 @@ pub(crate) struct Application {
     pub metrics: MetricsText,
     pub management: Option<Management>,
     pub live: Option<Live>,
+    pub pipeline: Option<Pipeline>,
 }
 
 impl Application {
@@ -76,6 +84,21 @@ impl Application {
             .as_ref()
             .and_then(|all| all.partner_name(workspace, id));
         known.unwrap_or_else(|| id.to_owned())
+    }
+
+    /// The partner with an ID of the customer's own.
+    pub fn partner_of_tenant(&self, workspace: &str, tenant: &str) -> Option<String> {
+        let management = self.management.as_ref()?;
+        management.partner_of_tenant(workspace, tenant)
+    }
+
+    /// A link that a row of the ledger names: as it is declared, else of what the row says of it.
+    pub fn link(&self, workspace: &str, named: Link) -> JsonValue {
+        let declared = self
+            .management
+            .as_ref()
+            .and_then(|all| all.link(workspace, &named.id));
+        declared.unwrap_or_else(|| undeclared_link(named, workspace))
     }
 }
 
@@ -112,6 +135,7 @@ pub async fn serve(
         metrics: config.metrics,
         management: config.management,
         live: config.live.clone(),
+        pipeline: config.pipeline,
     };
     let shutdown = async move {
         shutdown.await;

@@ -187,6 +187,10 @@ pub async fn stream(
     let wanted = Wanted::take(&mut parameters)?;
     let scope = Scope::take(&mut parameters, &application.database).await?;
     parameters.finish()?;
+    if scope.is_partners() {
+        let reason = "live events are not told apart by partner: ask for /events";
+        return Err(ApiError::Forbidden(reason.to_owned()));
+    }
     let Some(Live(source)) = application.live else {
         return Err(ApiError::NotOffered(
             "live events are not offered: this process has no Kafka".to_owned(),

@@ -1,11 +1,13 @@
 //! Clicks, leads, sales and their amount, summed over a period by bucket or dimension.
 //!
 //! ```text
-//!   whole hours, few dimensions ─► sums by hour ┐
-//!   anything else ───────────────► raw rows ────┴─► UNION ALL of clicks and conversions ─► GROUP BY
+//!   no dimension ──────────► sums by hour          ┐
+//!   link, partner, program ► sums by day and link  ├─► UNION ALL of clicks and conversions ─► GROUP BY
+//!   anything else, and what                        │
+//!   is not a whole unit ───► rows                  ┘
 //! ```
 //!
-//! Invariant: both sources give the same numbers; the choice is about speed only. A group that has a sale and no
+//! Invariant: all sources give the same numbers; the choice is about speed only. A group that has a sale and no
 //! click in the period keeps its row.
 
 use clickhouse::Row;
@@ -16,7 +18,7 @@ use crate::dimensions::Column;
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::period::Period;
-use crate::scope::{SCOPE, Scope};
+use crate::scope::{SCOPE, Scope, WORKSPACE};
 use crate::statement::{Statement, Value};
 
 /// Which of the figures are asked for; the others are 0.
@@ -65,12 +67,6 @@ impl Question<'_> {
         database.rows("sums", self.statement()).await
     }
 
-    fn is_hourly(&self) -> bool {
-        self.period.is_whole_hours()
-            && self.filters.hourly()
-            && self.columns.iter().all(|(_, column)| column.hourly)
-    }
-
     fn statement(&self) -> Statement {
         let mut parts = Vec::new();
         if matches!(self.event, Event::Clicks | Event::Composite) {
@@ -97,9 +93,7 @@ impl Question<'_> {
         );
         let mut statement = Statement::new(sql)
             .with_all(self.scope.values())
-            .with_all(self.filters.values())
-            .with("start", Value::Integer(self.period.start()))
-            .with("end", Value::Integer(self.period.end()));
+            .with_all(self.filters.values());
         if self.buckets {
             statement = statement.with("bounds", Value::Integers(self.period.starts()));
         }
@@ -107,64 +101,67 @@ impl Question<'_> {
     }
 
     fn clicks(&self) -> String {
-        let (table, measure) = if self.is_hourly() {
-            ("clicks_hourly", "sum(raw.clicks)")
-        } else {
-            ("clicks", "toInt64(countIf(bot = '' AND duplicate_of = ''))")
-        };
-        format!(
-            "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount
-             FROM {table} AS raw WHERE {SCOPE} AND {time}{filters} GROUP BY bucket, dimensions",
-            key = self.key(true),
-            time = within(self.is_hourly()),
-            filters = self.filters.on_clicks(),
+        each_slice(
+            self.period,
+            Grain::of_clicks(self.scope, self.filters, self.columns),
+            self.buckets,
+            |grain, within| {
+                let (table, measure) = match grain {
+                    Grain::Rows => ("clicks", "toInt64(countIf(bot = '' AND duplicate_of = ''))"),
+                    Grain::Hours => ("clicks_hourly", "sum(raw.clicks)"),
+                    Grain::Days => ("clicks_daily", "sum(raw.clicks)"),
+                };
+                format!(
+                "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount
+                 FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
+                key = self.key(grain, true),
+                filters = self.filters.on_clicks(),
+            )
+            },
         )
     }
 
     fn conversions(&self) -> String {
-        let new = if self.new_sales_only {
-            "sale_type != 'recurring'"
-        } else {
-            "1"
-        };
-        let (table, leads, sales, amount) = if self.is_hourly() {
-            (
-                "conversions_hourly",
-                "sum(raw.leads)".to_owned(),
-                format!("sumIf(raw.sales, {new})"),
-                format!("sumIf(raw.amount, {new})"),
+        let grain = Grain::of_ledger(self.scope, self.filters, self.columns);
+        each_slice(self.period, grain, self.buckets, |grain, within| {
+            let new = if self.new_sales_only {
+                "sale_type != 'recurring'"
+            } else {
+                "1"
+            };
+            let (table, leads, sales, amount) = if grain == Grain::Rows {
+                (
+                    "conversions",
+                    "sumIf(sign * quantity, kind = 'lead')".to_owned(),
+                    format!("toInt64(sumIf(sign, kind = 'sale' AND {new}))"),
+                    format!("sumIf(sign * raw.amount, kind = 'sale' AND {new})"),
+                )
+            } else {
+                (
+                    "conversions_hourly",
+                    "sum(raw.leads)".to_owned(),
+                    format!("sumIf(raw.sales, {new})"),
+                    format!("sumIf(raw.amount, {new})"),
+                )
+            };
+            let nothing = "toInt64(0)".to_owned();
+            let (leads, sales, amount) = match self.event {
+                Event::Leads => (leads, nothing.clone(), nothing),
+                Event::Sales => (nothing, sales, amount),
+                Event::Clicks | Event::Composite => (leads, sales, amount),
+            };
+            format!(
+                "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount
+                 FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
+                key = self.key(grain, false),
+                filters = self.filters.on_conversions(),
             )
-        } else {
-            (
-                "conversions",
-                "sumIf(sign * quantity, kind = 'lead')".to_owned(),
-                format!("toInt64(sumIf(sign, kind = 'sale' AND {new}))"),
-                format!("sumIf(sign * raw.amount, kind = 'sale' AND {new})"),
-            )
-        };
-        let nothing = "toInt64(0)".to_owned();
-        let (leads, sales, amount) = match self.event {
-            Event::Leads => (leads, nothing.clone(), nothing),
-            Event::Sales => (nothing, sales, amount),
-            Event::Clicks | Event::Composite => (leads, sales, amount),
-        };
-        format!(
-            "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount
-             FROM {table} AS raw WHERE {SCOPE} AND {time}{filters} GROUP BY bucket, dimensions",
-            key = self.key(false),
-            time = within(self.is_hourly()),
-            filters = self.filters.on_conversions(),
-        )
+        })
     }
 
-    fn key(&self, clicks: bool) -> String {
-        let time = if self.is_hourly() {
-            "toInt64(toUnixTimestamp(hour)) * 1000"
-        } else {
-            "toUnixTimestamp64Milli(at)"
-        };
+    fn key(&self, grain: Grain, clicks: bool) -> String {
         let bucket = if self.buckets {
-            format!("roundDown({time}, {{bounds:Array(Int64)}})")
+            format!("roundDown({}, {{bounds:Array(Int64)}})", grain.milliseconds())
         } else {
             "toInt64(0)".to_owned()
         };
@@ -173,6 +170,104 @@ impl Question<'_> {
             dimensions(self.columns, clicks)
         )
     }
+}
+
+/// What one row of a source is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grain {
+    /// One click, or one entry of the ledger.
+    Rows,
+    /// An hour of UTC.
+    Hours,
+    /// A link on a day of UTC. Clicks only: the ledger has hardly more rows than that.
+    Days,
+}
+
+impl Grain {
+    /// The coarsest source of clicks that has what is asked for. A column that clicks lack is empty in all of them.
+    pub fn of_clicks(scope: &Scope, filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
+        let all = |is: fn(Column) -> bool| filters.all(is) && columns.iter().all(|(_, column)| is(*column));
+        if all(|column| !column.on_clicks) && !scope.is_partners() {
+            Self::Hours
+        } else if all(|column| !column.on_clicks || column.of_link) {
+            Self::Days
+        } else {
+            Self::Rows
+        }
+    }
+
+    /// The same for conversions, refunds and commissions.
+    pub fn of_ledger(scope: &Scope, filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
+        if !scope.is_partners()
+            && filters.all(|column| column.hourly)
+            && columns.iter().all(|(_, column)| column.hourly)
+        {
+            Self::Hours
+        } else {
+            Self::Rows
+        }
+    }
+
+    /// The condition of what the reader may see. Sums by hour know no partner, and are chosen for nobody who is one.
+    fn scope(self) -> &'static str {
+        match self {
+            Self::Hours => WORKSPACE,
+            Self::Rows | Self::Days => SCOPE,
+        }
+    }
+
+    /// The time of a row, UTC milliseconds.
+    fn milliseconds(self) -> &'static str {
+        match self {
+            Self::Rows => "toUnixTimestamp64Milli(at)",
+            Self::Hours => "toInt64(toUnixTimestamp(hour)) * 1000",
+            Self::Days => "toInt64(toUnixTimestamp(day)) * 1000",
+        }
+    }
+
+    /// The condition of rows from `start` to before `end`, UTC milliseconds.
+    fn between(self, start: i64, end: i64) -> String {
+        let time = match self {
+            Self::Rows => {
+                return format!(
+                    "at >= fromUnixTimestamp64Milli({start}, 'UTC') AND at < fromUnixTimestamp64Milli({end}, 'UTC')"
+                );
+            }
+            Self::Hours => "hour",
+            Self::Days => "day",
+        };
+        format!(
+            "{time} >= toDateTime({}, 'UTC') AND {time} < toDateTime({}, 'UTC')",
+            start.div_euclid(1000),
+            end.div_euclid(1000)
+        )
+    }
+}
+
+/// One SELECT for each slice of the period, from the coarse source where it can answer and from the rows elsewhere;
+/// `select` is given the source and the condition of scope and time. The slices' figures are to be added up.
+pub fn each_slice(
+    period: &Period,
+    coarse: Grain,
+    buckets: bool,
+    select: impl Fn(Grain, &str) -> String,
+) -> String {
+    let slices = match coarse {
+        Grain::Rows => vec![(false, period.start(), period.end())],
+        Grain::Hours => period.slices(3_600_000, buckets),
+        Grain::Days => period.slices(86_400_000, buckets),
+    };
+    let selects: Vec<String> = slices
+        .into_iter()
+        .map(|(whole, start, end)| {
+            let grain = if whole { coarse } else { Grain::Rows };
+            select(
+                grain,
+                &format!("{} AND {}", grain.scope(), grain.between(start, end)),
+            )
+        })
+        .collect();
+    selects.join(" UNION ALL ")
 }
 
 /// The dimensions of a row as one array of text.
@@ -190,11 +285,7 @@ pub fn dimensions(columns: &[(&'static str, Column)], clicks: bool) -> String {
     format!("CAST([{}] AS Array(String))", names.join(", "))
 }
 
-/// The period's condition; needs the parameters `start` and `end`.
-pub fn within(hourly: bool) -> &'static str {
-    if hourly {
-        "hour >= toDateTime(intDiv({start:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({end:Int64}, 1000), 'UTC')"
-    } else {
-        "at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
-    }
+/// The period's condition on rows; needs the parameters `start` and `end`.
+pub fn within() -> &'static str {
+    "at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
 }

@@ -1,7 +1,7 @@
 //! The API host: what the edge does not serve itself goes on to the dashboard's process, so that an SDK with one
 //! server address finds everything there.
 //!
-//! Invariant: only a request with a secret key of a workspace is passed on; the dashboard takes from the key
+//! Invariant: only a request with a secret key or token of a workspace is passed on; the dashboard takes from the key
 //! whose figures it shows.
 
 use std::net::SocketAddr;
@@ -110,7 +110,7 @@ impl Forward {
     /// The dashboard's answer.
     ///
     /// # Errors
-    /// 401 and 403 without a secret key, 413 for a large body, 503 if the dashboard does not answer.
+    /// 401 and 403 without a secret key or token, 413 for a large body, 503 if the dashboard does not answer.
     pub(crate) async fn send(
         &self,
         edge: &Edge,
@@ -191,7 +191,8 @@ impl Edge {
             return Err(ApiError::unavailable("starting: the configuration is not loaded"));
         }
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        requests::secret_key(header("authorization"), &self.state.directory()).map(|_| ())
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        requests::caller(header("authorization"), &self.state.directory(), method, path).map(|_| ())
     }
 }
 

@@ -29,6 +29,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../migrations/0008_roll_ups_as_projections.sql"),
     ),
     ("0009_people", include_str!("../migrations/0009_people.sql")),
+    (
+        "0010_small_roll_ups",
+        include_str!("../migrations/0010_small_roll_ups.sql"),
+    ),
 ];
 
 /// A migration that was applied by this call.

@@ -87,30 +87,45 @@ async fn every_table_has_the_columns_that_the_sink_sends() -> Result<()> {
 }
 
 #[tokio::test]
-async fn hourly_sums_are_read_from_the_projections() -> Result<()> {
+async fn sums_are_read_from_the_projections() -> Result<()> {
     let world = World::new("sink_projections").await?;
-    for (table, measures) in [
-        ("clicks", "sum(raw.clicks), sum(raw.duplicates), sum(raw.bots)"),
+    let clicks = "sum(raw.clicks), sum(raw.duplicates), sum(raw.bots)";
+    for (view, time, projection, measures) in [
+        ("clicks_hourly", "hour", "by_hour", clicks),
+        ("clicks_daily", "day", "by_link_and_day", clicks),
         (
-            "conversions",
+            "conversions_hourly",
+            "hour",
+            "by_hour",
             "sum(raw.leads), sum(raw.sales), sum(raw.amount), sum(raw.commission)",
         ),
         (
-            "refunds",
+            "refunds_hourly",
+            "hour",
+            "by_hour",
             "sum(raw.refunds), sum(raw.amount), sum(raw.commission)",
         ),
-        ("commissions", "sum(raw.commissions), sum(raw.amount)"),
+        (
+            "commissions_hourly",
+            "hour",
+            "by_hour",
+            "sum(raw.commissions), sum(raw.amount)",
+        ),
     ] {
+        let (table, _) = view.split_once('_').unwrap();
         let database = &world.clickhouse.database;
         let row = format!("INSERT INTO {database}.{table} (workspace, mode) VALUES ('acme', 'live')");
         world.client.query(&row).execute().await?;
         let read = format!(
-            "SELECT arrayStringConcat(groupArray(explain)) FROM (EXPLAIN SELECT toStartOfDay(raw.hour) AS day, {measures} \
-             FROM {{db}}.{table}_hourly AS raw WHERE workspace = 'acme' AND mode = 'live' \
-             AND hour < toDateTime('2030-01-01 00:00:00', 'UTC') GROUP BY day)"
+            "SELECT arrayStringConcat(groupArray(explain)) FROM (EXPLAIN SELECT toStartOfMonth(raw.{time}) AS month, {measures} \
+             FROM {{db}}.{view} AS raw WHERE workspace = 'acme' AND mode = 'live' \
+             AND {time} < toDateTime('2030-01-01 00:00:00', 'UTC') GROUP BY month)"
         );
         let plan: String = world.one(&read).await?;
-        assert!(plan.contains("ReadFromMergeTree (hourly)"), "{table}: {plan}");
+        assert!(
+            plan.contains(&format!("ReadFromMergeTree ({projection})")),
+            "{view}: {plan}"
+        );
     }
     Ok(())
 }

@@ -9,12 +9,22 @@
     clippy::panic
 )]
 
+#[path = "dashboard/cohorts.rs"]
+mod cohorts;
 #[path = "dashboard/commissions.rs"]
 mod commissions;
+#[path = "dashboard/conversions.rs"]
+mod conversions;
 #[path = "dashboard/cookbook.rs"]
 mod cookbook;
+#[path = "dashboard/csv.rs"]
+mod csv_lists;
 #[path = "dashboard/customers.rs"]
 mod customers;
+#[path = "dashboard/declared.rs"]
+mod declared;
+#[path = "dashboard/figures.rs"]
+mod figures_of;
 #[path = "dashboard/fixture.rs"]
 mod fixture;
 #[path = "dashboard/grafana.rs"]
@@ -23,6 +33,10 @@ mod grafana;
 mod lookups;
 #[path = "dashboard/pages.rs"]
 mod pages;
+#[path = "dashboard/pipeline.rs"]
+mod pipeline;
+#[path = "dashboard/world.rs"]
+mod world;
 
 use std::collections::BTreeMap;
 

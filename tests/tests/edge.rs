@@ -23,6 +23,8 @@ mod harness;
 mod links;
 #[path = "edge/relay.rs"]
 mod relay;
+#[path = "edge/tokens.rs"]
+mod tokens;
 
 use harness::{Edge, SECRET, decode, header, maybe_header, told};
 

@@ -14,7 +14,7 @@ const ASK: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_millis(200);
 
 /// Who reads what, in the order in which a record passes them.
-const READERS: [(&str, &[Topic]); 4] = [
+pub const READERS: [(&str, &[Topic]); 4] = [
     ("normalize", &[Topic::Tracks, Topic::StripeEvents, Topic::Config]),
     ("join", &[Topic::Clicks, Topic::Claims]),
     ("attribute", &[Topic::Facts]),

@@ -12,7 +12,8 @@ use tributary_avro::{Config, Conversion, Record, Topic};
 use tributary_processors::StageName;
 use tributary_processors::registry::Registry;
 
-use crate::commands::close_days;
+use crate::caught_up;
+use crate::commands::{close_days, replay};
 use crate::schemas::FromRegistry;
 use crate::settings::Settings;
 
@@ -140,9 +141,43 @@ pub async fn dashboard(settings: Settings, metrics: PrometheusHandle, shutdown: 
             refund: reader(&registry, Topic::Refunds).await?,
         },
     ));
+    config.pipeline = Some(pipeline(&settings, &registry).await?);
     tributary_dashboard::run(config, shutdown.wait())
         .await
         .context("dashboard")
+}
+
+/// What the dashboard sees of the pipeline.
+async fn pipeline(settings: &Settings, registry: &Registry) -> Result<tributary_dashboard::Pipeline> {
+    let stages = caught_up::READERS.map(|(name, topics)| tributary_dashboard::Stage {
+        name,
+        group: settings.kafka.group(name),
+        topics: topics.iter().map(|topic| settings.kafka.topic(*topic)).collect(),
+    });
+    let own = settings.clone();
+    let replay: tributary_dashboard::Replay = Arc::new(move |reason| {
+        let settings = own.clone();
+        Box::pin(async move {
+            let counts = replay::put_back(&settings, reason.as_deref(), false).await?;
+            let replayed = |((topic, reason), count)| tributary_dashboard::Replayed { topic, reason, count };
+            Ok(counts.into_iter().map(replayed).collect())
+        })
+    });
+    Ok(tributary_dashboard::Pipeline::new(
+        tributary_dashboard::PipelineConfig {
+            kafka: settings.dashboard_kafka(),
+            stages: stages.into(),
+            dead_letters: settings.kafka.topic(Topic::DeadLetters),
+            stripe_events: settings.kafka.topic(Topic::StripeEvents),
+            readers: tributary_dashboard::PipelineReaders {
+                letter: reader(registry, Topic::DeadLetters).await?,
+                event: reader(registry, Topic::StripeEvents).await?,
+            },
+            replay: Some(replay),
+            spool_bytes: settings.ingest.spool_bytes,
+            secrets_dir: Some(settings.secrets.dir.clone()).filter(|dir| !dir.as_os_str().is_empty()),
+        },
+    ))
 }
 
 /// `/metrics` and `/healthz` for roles without HTTP of their own, if the settings name an address.

@@ -319,6 +319,7 @@ impl Settings {
             metrics,
             management: None,
             live: None,
+            pipeline: None,
         }
     }
 

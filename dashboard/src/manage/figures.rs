@@ -41,16 +41,18 @@ pub(super) async fn add(body: &mut Value, caller: &KeyOwner, database: &Database
          FROM (
            SELECT toString(link_id) AS link_id, toInt64(sum(raw.clicks)) AS clicks, toInt64(0) AS leads,
                   toInt64(0) AS conversions, toInt64(0) AS sales, toInt64(0) AS amount
-           FROM clicks_hourly AS raw WHERE {SCOPE} AND link_id IN {{links:Array(String)}} GROUP BY link_id
+           FROM clicks_daily AS raw WHERE {SCOPE} AND link_id IN {{links:Array(String)}} GROUP BY link_id
            UNION ALL
-           SELECT toString(link_id), toInt64(0), toInt64(sum(raw.leads)),
-                  toInt64(sumIf(raw.sales, sale_type != 'recurring')), toInt64(sum(raw.sales)), toInt64(sum(raw.amount))
-           FROM conversions_hourly AS raw WHERE {SCOPE} AND link_id IN {{links:Array(String)}} GROUP BY link_id
+           SELECT toString(link_id), toInt64(0), sumIf(sign * quantity, kind = 'lead'),
+                  toInt64(sumIf(sign, kind = 'sale' AND sale_type != 'recurring')),
+                  toInt64(sumIf(sign, kind = 'sale')), sumIf(sign * raw.amount, kind = 'sale')
+           FROM conversions AS raw WHERE {SCOPE} AND link_id IN {{links:Array(String)}} GROUP BY link_id
          ) AS part GROUP BY link_id"
     );
     let scope = Scope {
         workspace: caller.workspace.clone(),
         mode: caller.mode.clone(),
+        partner: caller.partner.clone(),
     };
     let statement = Statement::new(sql)
         .with_all(scope.values())

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tributary_domain::manage::{self, Task};
-use tributary_domain::requests::{ApiError, KeyOwner, Request};
+use tributary_domain::requests::{ApiError, Code, KeyOwner, Request};
 
 use super::{Management, figures};
 use crate::server::Application;
@@ -61,7 +61,9 @@ async fn answer(
             place: &|_| tributary_domain::requests::Place::default(),
         };
         let view = shared.view();
-        let caller = view.catalog.caller(header("authorization"))?;
+        let caller = view
+            .catalog
+            .caller(header("authorization"), method.as_str(), uri.path())?;
         let task = manage::task(&request, &view.catalog, &caller, &mut || chance.draw())?;
         (caller, task)
     };
@@ -83,7 +85,7 @@ async fn answer(
     Ok(answer)
 }
 
-/// Reading with a key: the workspace and the mode are the key's, whatever the query says.
+/// Reading with a key: the workspace, the mode and the partner are the key's, whatever the query says.
 pub(crate) async fn scope(
     State(application): State<Application>,
     mut request: axum::extract::Request,
@@ -100,7 +102,10 @@ pub(crate) async fn scope(
     }
     let caller = {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        management.shared.view().catalog.caller(header("authorization"))
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let view = management.shared.view();
+        let caller = view.catalog.caller(header("authorization"), method, path);
+        caller.and_then(|caller| own_only(request.uri(), &caller).map(|()| caller))
     };
     match caller {
         Ok(caller) => match scoped(request.uri(), &caller) {
@@ -112,8 +117,41 @@ pub(crate) async fn scope(
     next.run(request).await
 }
 
+/// Tells a partner that it asks for what is not its own. Were it asked in other words, the scope's condition would leave
+/// nothing of it.
+fn own_only(uri: &Uri, caller: &KeyOwner) -> Result<(), ApiError> {
+    if caller.partner.is_empty() {
+        return Ok(());
+    }
+    for pair in uri.query().unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let others = match name {
+            "partnerId" => !value.is_empty() && value != encoded(&caller.partner),
+            "attribution" => !matches!(value, "" | "attributed"),
+            _ => false,
+        };
+        if others {
+            let reason = format!("{name}: the token of a partner reads what is this partner's");
+            return Err(ApiError::new(Code::Forbidden, reason));
+        }
+    }
+    Ok(())
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 fn scoped(uri: &Uri, caller: &KeyOwner) -> Option<Uri> {
-    let own = |pair: &&str| !matches!(pair.split('=').next(), Some("workspace" | "mode"));
+    let own = |pair: &&str| !matches!(pair.split('=').next(), Some("workspace" | "mode" | "ownPartner"));
     let rest: Vec<&str> = uri
         .query()
         .unwrap_or_default()
@@ -121,7 +159,11 @@ fn scoped(uri: &Uri, caller: &KeyOwner) -> Option<Uri> {
         .filter(|pair| !pair.is_empty())
         .collect();
     let rest: Vec<&str> = rest.into_iter().filter(own).collect();
-    let scope = format!("workspace={}&mode={}", caller.workspace, caller.mode);
+    let mut scope = format!("workspace={}&mode={}", caller.workspace, caller.mode);
+    if !caller.partner.is_empty() {
+        scope.push_str("&ownPartner=");
+        scope.push_str(&encoded(&caller.partner));
+    }
     let query = rest
         .into_iter()
         .chain([scope.as_str()])
@@ -165,9 +207,10 @@ mod tests {
 
     #[test]
     fn a_key_reads_its_own_workspace_whatever_the_query_says() {
-        let caller = KeyOwner {
+        let mut caller = KeyOwner {
             workspace: "acme".into(),
             mode: "test".into(),
+            partner: String::new(),
         };
         let own = |uri: &str| scoped(&uri.parse().unwrap(), &caller).unwrap().to_string();
         assert_eq!(own("/funnel"), "/funnel?workspace=acme&mode=test");
@@ -180,5 +223,13 @@ mod tests {
             own("/funnel?w%6Frkspace=x"),
             "/funnel?w%6Frkspace=x&workspace=acme&mode=test"
         );
+        caller.partner = "a&b=c".into();
+        assert_eq!(
+            scoped(&"/funnel?ownPartner=other".parse().unwrap(), &caller).unwrap(),
+            "/funnel?workspace=acme&mode=test&ownPartner=a%26b%3Dc"
+        );
+        let refused = |uri: &str| own_only(&uri.parse().unwrap(), &caller).is_err();
+        assert!(refused("/events?partnerId=a") && refused("/events?attribution=all"));
+        assert!(!refused("/events?partnerId=a%26b%3Dc&attribution=attributed"));
     }
 }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tributary_avro::{Config, Encoder};
@@ -126,6 +127,24 @@ impl Management {
     pub(crate) fn partner_name(&self, workspace: &str, id: &str) -> Option<String> {
         let view = self.shared.view();
         view.catalog.partner_name(workspace, id).map(str::to_owned)
+    }
+
+    /// The partner with an ID of the customer's own.
+    pub(crate) fn partner_of_tenant(&self, workspace: &str, tenant: &str) -> Option<String> {
+        let view = self.shared.view();
+        view.catalog
+            .partner_of_tenant(workspace, tenant)
+            .map(str::to_owned)
+    }
+
+    /// A declared link in the shape of the API, without figures.
+    pub(crate) fn link(&self, workspace: &str, id: &str) -> Option<Value> {
+        self.shared.view().catalog.shown_link(workspace, id)
+    }
+
+    /// What is declared, for as long as `read` takes: nothing is taken in meanwhile.
+    pub(crate) fn catalog<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
+        read(&self.shared.view().catalog)
     }
 
     /// Whether the topic was read to its end once.

@@ -7,7 +7,7 @@ import * as panels from "./panels.js";
 
 const REFRESH = 5000;
 const ROWS = 10;
-const DEFAULTS = { interval: "30d", mode: "live", workspace: "", partnerId: "", metric: "clicks", basis: "period", kind: "all" };
+const DEFAULTS = { interval: "30d", mode: "live", workspace: "", partnerId: "", linkId: "", metric: "clicks", basis: "period", kind: "all" };
 const CHOICES = {
   metrics: ["metric", Object.entries(METRICS).map(([key, it]) => [key, it.label])],
   bases: ["basis", [["period", "In the period"], ["cohort", "By click cohort"]]],
@@ -20,7 +20,7 @@ let round = 0;
 let timer;
 
 const scope = () => ({ workspace: state.workspace, mode: state.mode });
-const asked = () => ({ ...scope(), interval: state.interval, partnerId: state.partnerId, timezone: zone });
+const asked = () => ({ ...scope(), interval: state.interval, partnerId: state.partnerId, linkId: state.linkId, timezone: zone });
 
 // A part of the page is only touched when its answer changed, so focus and selection survive a refresh.
 const last = new Map();
@@ -50,8 +50,10 @@ async function load() {
     const currency = shown.currency;
     const list = events.flat().sort((a, b) => (a.timestamp < b.timestamp ? 1 : -1));
     options("partnerId", ["", ...partners.map((row) => row.partnerId).filter(Boolean).sort()], state.partnerId, "All partners");
+    $("link-label").hidden = !state.linkId;
+    $("link-name").textContent = state.linkId;
     put("cards", overview, () => panels.cards(overview));
-    put("lost", [overview, state.partnerId], () => panels.lost(overview, state.partnerId));
+    put("lost", [overview, state.partnerId, state.linkId], () => panels.lost(overview, state.partnerId || state.linkId));
     put("funnel", [funnel, currency], () => panels.funnel(funnel, currency));
     put("partners", [partners, currency], () => panels.partners(partners, currency, (id) => set({ partnerId: id })));
     put("events", [mix(list), Math.floor(Date.now() / 60000)], () => panels.events(mix(list), look));
@@ -132,6 +134,7 @@ if (!$("controls").elements.interval.value) $("controls").elements.interval.valu
 $("controls").addEventListener("change", (event) => set({ [event.target.name]: event.target.value }));
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 $("retry").addEventListener("click", load);
+$("link-all").addEventListener("click", () => set({ linkId: "" }));
 $("lookup").addEventListener("submit", (event) => {
   event.preventDefault();
   look($("payment-id").value.trim());

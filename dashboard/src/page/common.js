@@ -6,12 +6,15 @@ export const $ = (id) => document.getElementById(id);
 
 export class Refused extends Error {}
 
-export async function get(path, parameters = {}) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
+export const get = (path, parameters = {}) => ask(address(path, parameters), {});
+
+export const post = (path, body) =>
+  ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+
+async function ask(url, request) {
   let response;
   try {
-    response = await fetch(`${path}?${query}`, { signal: AbortSignal.timeout(30000) });
+    response = await fetch(url, { ...request, signal: AbortSignal.timeout(30000) });
   } catch {
     throw new Refused("The dashboard does not answer. Is it still running?");
   }
@@ -25,6 +28,7 @@ export function say(kind, text, problem) {
   if ($("status-text").textContent !== text) $("status-text").textContent = text;
   $("banner").hidden = !problem;
   $("banner-text").textContent = problem ?? "";
+  if (kind) $("main").setAttribute("aria-busy", "false");
 }
 
 export function told(error) {
@@ -58,10 +62,22 @@ export async function workspaces(state) {
   const found = await get("/workspaces");
   if (found.length > 1 && !found.some((row) => row.id === state.workspace)) state.workspace = found[0].id;
   const current = found.find((row) => row.id === state.workspace) ?? found[0];
+  carry(state);
   options("workspace", found.map((row) => row.id), state.workspace);
   options("mode", [...new Set(["live", ...(current?.modes ?? []), state.mode])], state.mode);
   $("workspace-label").hidden = found.length < 2;
   $("mode-label").hidden = (current?.modes ?? []).every((mode) => mode === "live") && state.mode === "live";
+}
+
+// The other pages show the same workspace and mode.
+export function carry({ workspace, mode }) {
+  for (const link of document.querySelectorAll(".pages a")) link.href = address(link.pathname, { workspace, mode: mode === "live" ? "" : mode });
+}
+
+// A path with those parameters that have a value.
+export function address(path, parameters) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value));
+  return query.size ? `${path}?${query}` : path;
 }
 
 // A radio group: one stop for the Tab key, arrows choose.
@@ -89,7 +105,10 @@ export function radios(id, choices, chosen, choose) {
 // Details beside the page; a click next to them closes them.
 export function drawer(title, ...content) {
   $("drawer-title").textContent = title;
-  $("drawer-body").replaceChildren(...content.flat().filter(Boolean));
-  $("drawer").onclick = (event) => event.target === $("drawer") && $("drawer").close();
+  $("drawer-body").replaceChildren(...content.flat(Infinity).filter(Boolean));
+  // No value: false would keep links in it from leading anywhere.
+  $("drawer").onclick = (event) => {
+    if (event.target === $("drawer")) $("drawer").close();
+  };
   if (!$("drawer").open) $("drawer").showModal();
 }

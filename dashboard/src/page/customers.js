@@ -23,7 +23,7 @@ async function journey(customer, scope) {
     const kinds = await Promise.all(["leads", "sales", "refunds"].map((event) => get("/events", { ...asked, event })));
     const events = kinds.flat();
     // Its clicks, as the events name them: each once, where it happened.
-    const clicks = new Map(events.filter((event) => event.click).map((event) => [event.click.id,
+    const clicks = new Map(events.filter((event) => event.click?.id).map((event) => [event.click.id,
       { event: "click", timestamp: event.click.timestamp, click: event.click, link: event.link, partner: event.partner }]));
     const all = [...clicks.values(), ...events].sort((a, b) => (a.timestamp > b.timestamp ? 1 : a.timestamp < b.timestamp ? -1 : 0));
     list.replaceChildren(make("ol", { class: "events" }, all.map((event) => panels.event(event, () => drawer("Event", panels.details(event))))));

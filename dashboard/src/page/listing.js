@@ -1,12 +1,13 @@
 // A list of the API as a table: filters in the URL, the next rows on demand.
 
-import { $, fromUrl, get, say, toUrl, told, workspaces } from "./common.js";
+import { $, address, fromUrl, get, say, toUrl, told, workspaces } from "./common.js";
 import { empty, make } from "./format.js";
 
 const SIZE = 50;
 
-// `nothing`: title and hint of an empty list; `row`: the cells of one row and what a click on it shows.
-export function listing({ path, defaults, parameters, head, row, nothing }) {
+// `nothing`: title and hint of an empty list; `row`: the cells of one row and what a click on it shows; `csv`: whether
+// the operation writes files.
+export function listing({ path, defaults, parameters, head, row, nothing, csv }) {
   const state = fromUrl({ workspace: "", mode: "live", ...defaults });
   const scope = () => ({ workspace: state.workspace, mode: state.mode });
   let round = 0;
@@ -20,6 +21,9 @@ export function listing({ path, defaults, parameters, head, row, nothing }) {
       if (mine !== round) return;
       say("live", "Up to date");
       show(rows, after);
+      $("about").replaceChildren(...Object.keys(defaults).filter((name) => state[name] && !$("controls").elements[name]).map(only));
+      $("csv").hidden = !csv || !rows.length;
+      $("csv").href = address(path, { ...scope(), ...parameters(state), format: "csv" });
     } catch (error) {
       if (mine !== round) return;
       say("broken", "Not up to date", told(error));
@@ -42,6 +46,12 @@ export function listing({ path, defaults, parameters, head, row, nothing }) {
     body.append(...rows.map((item) => make("tr", {}, row(item, scope()).map((cell, index) => make("td", { class: head[index][1] }, cell)))));
     const more = rows.length === SIZE && make("button", { type: "button", onclick: () => load(rows.at(-1).id) }, "Show more");
     $("rows").querySelector(".more-rows").replaceChildren(more || `${body.childElementCount} in all`);
+  }
+
+  // A filter without a field of its own came with a link from another page.
+  function only(name) {
+    return make("span", {}, `Only ${name.replace(/Id$/, "")} ${state[name]} `,
+      make("button", { type: "button", class: "link", onclick: () => set({ [name]: "" }) }, "Show all"));
   }
 
   function set(change) {

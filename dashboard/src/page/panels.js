@@ -1,18 +1,7 @@
 // The parts of the page, each from one answer of the API. No fetching, no state.
 
 import { ago, count, duration, empty, make, moment, money, share } from "./format.js";
-
-export const REASONS = {
-  no_identity: ["No identity", "Neither customer, e-mail nor click ID came with the payment."],
-  identity_without_touch: ["Known customer, no touch", "The customer never came by a link or coupon."],
-  outside_window: ["Outside the window", "The last click is older than the attribution window."],
-  unknown_coupon: ["Unknown coupon", "The code belongs to no partner: map it, and these sales follow."],
-  click_not_found: ["Click not found", "A click ID was named that has not arrived."],
-  coupons_off: ["Coupons are off", "Coupon attribution is switched off for the workspace."],
-  disconnected: ["Disconnected", "The Stripe account was disconnected."],
-};
-
-const reason = (code) => REASONS[code] ?? [code ? code.replaceAll("_", " ") : "No reason told", ""];
+import { reason } from "./words.js";
 
 function delta(value, before) {
   if (!before) return make("span", {}, before === 0 && value > 0 ? "none in the period before" : "");
@@ -84,7 +73,7 @@ export function partners(rows, currency, pick) {
 
 function describe(event) {
   const by = event.partner ? event.partner.id : null;
-  const via = event.coupon ? `coupon ${event.coupon}` : event.link ? `${event.link.domain}/${event.link.key}` : "";
+  const via = event.coupon ? `coupon ${event.coupon}` : event.link?.id ? `${event.link.domain}/${event.link.key}` : "";
   const place = event.click ? [event.click.city, event.click.country].filter(Boolean).join(", ") : "";
   const who = event.customer?.externalId;
   const about = {
@@ -120,7 +109,8 @@ export function events(list, look) {
 }
 
 export function details(event) {
-  const { click, link, partner } = event;
+  const { partner } = event;
+  const [click, link] = [event.click, event.link].map((part) => (part?.id ? part : null));
   const line = (name, value) => value && [make("dt", {}, name), make("dd", {}, value)];
   return make("div", {}, make("dl", { class: "pay" },
     line("Event", describe(event).title),
@@ -145,7 +135,7 @@ export function details(event) {
 
 export function lost(data, partner) {
   const { unattributed, currency, totalAmount } = data;
-  if (partner) return empty("Not shown for one partner", "Sales that nobody earned belong to no partner: choose all partners.");
+  if (partner) return empty("Not shown for one partner or link", "Sales that nobody earned belong to none: choose all.");
   if (!unattributed.sales) return empty("Every sale has found who earned it", "Sales without a touch would be listed here with their reason.");
   const most = Math.max(...unattributed.reasons.map((row) => Math.abs(row.saleAmount)), 1);
   return make("div", {},

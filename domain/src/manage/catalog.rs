@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tributary_avro::Config;
 
-use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, secret_key};
-use crate::rules::{Link, Partner, Program, Workspace, instant};
+use super::link;
+use crate::requests::{ApiError, Code, Directory, DirectoryError, KeyOwner, caller};
+use crate::rules::{Coupon, Link, Partner, Program, Workspace, instant};
 
 /// A declared object.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub(crate) struct Space {
     external: FxHashMap<String, String>,
     pub partners: BTreeMap<String, Known<Partner>>,
     pub programs: BTreeMap<String, Program>,
+    /// By code, as it was declared.
+    pub coupons: BTreeMap<String, Coupon>,
 }
 
 impl Space {
@@ -67,6 +71,27 @@ impl Catalog {
         Some(self.spaces.get(workspace)?.partners.get(id)?.value.shown_name())
     }
 
+    /// The partner with an ID of the customer's own.
+    pub fn partner_of_tenant(&self, workspace: &str, tenant: &str) -> Option<&str> {
+        let found = self.spaces.get(workspace)?.partner_of_tenant(tenant)?;
+        Some(&found.value.id)
+    }
+
+    /// A declared link in the shape of the API, without figures.
+    pub fn shown_link(&self, workspace: &str, id: &str) -> Option<Value> {
+        let known = self.spaces.get(workspace)?.link(id)?;
+        let settings = self.directory.settings(workspace);
+        let first = settings.and_then(|settings| settings.domains.first());
+        match first.filter(|_| known.value.domain.is_empty()) {
+            Some(first) => {
+                let mut known = known.clone();
+                known.value.domain.clone_from(first);
+                Some(link::shown(&known, workspace))
+            }
+            None => Some(link::shown(known, workspace)),
+        }
+    }
+
     /// Takes in a config record.
     ///
     /// # Errors
@@ -98,6 +123,10 @@ impl Catalog {
                 let program = document(config)?;
                 self.space_mut(workspace).programs.insert(id.clone(), program);
             }
+            "coupon" => {
+                let coupon = document(config)?;
+                self.space_mut(workspace).coupons.insert(id.clone(), coupon);
+            }
             _ => {}
         }
         Ok(())
@@ -115,6 +144,7 @@ impl Catalog {
         match kind {
             "partner" => drop(space.partners.remove(id)),
             "program" => drop(space.programs.remove(id)),
+            "coupon" => drop(space.coupons.remove(id)),
             "link" => {
                 let Some(Known { created, value, .. }) = space.links.remove(id) else {
                     return;
@@ -171,6 +201,11 @@ impl Catalog {
         }
     }
 
+    /// Workspaces that declare anything but themselves.
+    pub fn workspaces(&self) -> impl Iterator<Item = &str> {
+        self.spaces.keys().map(String::as_str)
+    }
+
     pub(crate) fn space(&self, workspace: &str) -> Option<&Space> {
         self.spaces.get(workspace)
     }
@@ -188,12 +223,17 @@ impl Catalog {
             .map(|(w, id)| (w.as_str(), id.as_str()))
     }
 
-    /// Who calls with a secret key, by its Authorization header.
+    /// Who calls an operation, by its Authorization header: see [`caller`].
     ///
     /// # Errors
-    /// 401 without a key that is known, 403 for a publishable one.
-    pub fn caller(&self, authorization: Option<&str>) -> Result<KeyOwner, ApiError> {
-        secret_key(authorization, &self.directory)
+    /// 401 without a key that is known; 403 for one that the operation is not for.
+    pub fn caller(
+        &self,
+        authorization: Option<&str>,
+        method: &str,
+        path: &str,
+    ) -> Result<KeyOwner, ApiError> {
+        caller(authorization, &self.directory, method, path)
     }
 }
 

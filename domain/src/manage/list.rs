@@ -33,6 +33,10 @@ impl Query {
         self.0.remove(name)
     }
 
+    pub(super) fn put(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
     fn switch(&mut self, name: &str) -> Result<bool, ApiError> {
         match self.take(name).as_deref() {
             None | Some("false") => Ok(false),
@@ -169,9 +173,13 @@ pub(super) fn partners(space: Option<&Space>, mut query: Query) -> Result<Answer
     let page = query.number("page", MOST_PAGES)?.unwrap_or(1);
     let filters = ["groupId", "status", "country", "email", "tenantId"].map(|name| query.take(name));
     let search = query.take("search").map(|text| text.to_lowercase());
+    let only = query.take("partnerId");
     query.finish()?;
     let fits = |known: &&Known<crate::rules::Partner>| {
         let p = &known.value;
+        if only.as_ref().is_some_and(|id| *id != p.id) {
+            return false;
+        }
         let values = [
             &p.group,
             partner::status(p.status),

@@ -9,6 +9,7 @@
 //! Invariant: a plan holds only while its names are claimed and the catalog has read all that was written
 //! before the claims. Then no two links have one address, and no two of a workspace one ID of the customer's own.
 
+mod browse;
 mod catalog;
 mod link;
 mod list;
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tributary_avro::Config;
 
+pub use browse::{Found, Members};
 pub use catalog::Catalog;
 use catalog::{Known, address};
 use link::Fields;
@@ -145,6 +147,25 @@ fn not_offered(what: &str) -> ApiError {
     ApiError::new(Code::InternalServerError, format!("{what} is not offered")).with_status(501)
 }
 
+/// A link that is not declared (any more), in the same shape: of what the ledger says of it, from 1970, as what is
+/// unknown is there.
+pub fn undeclared_link(value: Link, workspace: &str) -> Value {
+    let known = Known {
+        created: 0,
+        at: 0,
+        value,
+    };
+    let mut shown = link::shown(&known, workspace);
+    if known.value.domain.is_empty()
+        && let Some(fields) = shown.as_object_mut()
+    {
+        // A row without link.
+        fields.insert("shortLink".to_owned(), "".into());
+        fields.insert("qrCode".to_owned(), "".into());
+    }
+    shown
+}
+
 /// What a request of a caller asks for. `random` is asked for IDs and keys.
 ///
 /// # Errors
@@ -158,6 +179,9 @@ pub fn task(
     let workspace = &caller.workspace;
     let space = catalog.space(workspace);
     let mut query = Query::new(request.query);
+    if !caller.partner.is_empty() {
+        return of_one_partner(request, catalog, caller, query).map(Task::Answer);
+    }
     let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     let write = |shape, changes| {
         let workspace = workspace.clone();
@@ -234,6 +258,57 @@ pub fn task(
             )],
         ),
         (method, _) => Err(not_offered(&format!("{method} {}", request.path))),
+    }
+}
+
+/// What the token of a partner reads: itself and its links.
+fn of_one_partner(
+    request: &Request<'_>,
+    catalog: &Catalog,
+    caller: &KeyOwner,
+    mut query: Query,
+) -> Result<Answer, ApiError> {
+    let KeyOwner {
+        workspace, partner, ..
+    } = caller;
+    let space = catalog.space(workspace);
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    if query.take("partnerId").is_some_and(|asked| asked != *partner) {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            "partnerId: the token is of another partner",
+        ));
+    }
+    match (request.method, segments.as_slice()) {
+        ("GET" | "HEAD", ["links"]) => {
+            query.put("partnerId", partner);
+            list::links(space, workspace, query)
+        }
+        ("GET" | "HEAD", ["links", "count"]) => {
+            query.put("partnerId", partner);
+            list::count(space, query)
+        }
+        ("GET" | "HEAD", ["links", "info"]) => {
+            let found = info(catalog, workspace, &mut query)?;
+            query.finish()?;
+            if found.value.partner != *partner {
+                return Err(ApiError::new(Code::NotFound, "the partner has no such link"));
+            }
+            Ok(Answer::ok(link::shown(found, workspace)))
+        }
+        ("GET" | "HEAD", ["partners"]) => {
+            query.put("partnerId", partner);
+            list::partners(space, query)
+        }
+        ("GET" | "HEAD", ["partners", "links"]) => {
+            query.finish()?;
+            let links = space.map_or_else(Vec::new, |space| list::links_of(space, partner));
+            Ok(Answer::ok(links.into()))
+        }
+        (method, path) => {
+            let reason = format!("{method} {}: not for the token of a partner", path.join("/"));
+            Err(ApiError::new(Code::Forbidden, reason))
+        }
     }
 }
 

@@ -68,7 +68,9 @@ impl World {
             remote_ip: None,
             place: &|_| crate::requests::Place::default(),
         };
-        let caller = self.catalog.caller((request.header)("authorization"))?;
+        let caller = self
+            .catalog
+            .caller((request.header)("authorization"), request.method, request.path)?;
         let mut random = || {
             self.chance += 1;
             self.chance

@@ -1,4 +1,4 @@
-//! `/commissions`: decisions about what partners earn (rules F6, F7, G7), for secret keys.
+//! `/commissions`: decisions about what partners earn (rules F6, F7, G7), for secret keys and tokens with commissions.write.
 //!
 //! They are told, not checked against the ledger: who decides about what is not there decides about nothing.
 
@@ -14,6 +14,7 @@ use super::track::accepted;
 use super::{Accepted, ApiError, Call, Directory, Request, access, money};
 use crate::click_id;
 use crate::normalize::{MAX_AMOUNT, MOST_COMMANDS, holds_address, named};
+use crate::rules::Permission;
 
 /// As long as facts take it.
 const NAME_LIMIT: usize = 500;
@@ -25,7 +26,7 @@ pub(super) fn one(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory, call)?;
+    let key = access::permitted(request, directory, call, Permission::CommissionsWrite)?;
     let fields = Fields::parse(request.body)?;
     let command = decision(&decode(id, false), &fields)?;
     accept(vec![command], &fields, key, call)
@@ -37,7 +38,7 @@ pub(super) fn many(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory, call)?;
+    let key = access::permitted(request, directory, call, Permission::CommissionsWrite)?;
     let fields = Fields::parse(request.body)?;
     let told = fields.objects("commissions")?.unwrap_or_default();
     if !(1..=MOST_COMMANDS).contains(&told.len()) {
@@ -73,7 +74,7 @@ pub(super) fn custom(
     directory: &Directory,
     call: &Call<'_>,
 ) -> Result<Accepted<'static>, ApiError> {
-    let key = access::secret(request, directory, call)?;
+    let key = access::permitted(request, directory, call, Permission::CommissionsWrite)?;
     let fields = Fields::parse(request.body)?;
     let partner = fields.plain("partnerId", TEXT_LIMIT)?;
     let reason = fields.plain("reason", NAME_LIMIT)?;

@@ -16,7 +16,7 @@ use tributary_avro::Config;
 use super::destination::without_port;
 use super::index::Index;
 use super::target::Target;
-use crate::rules::{ConversionType, KeyKind, Link, Partner, Program, ProgramFile, Workspace};
+use crate::rules::{ConversionType, KeyKind, Link, Partner, Permission, Program, ProgramFile, Workspace};
 
 const BUCKETS: usize = 256;
 
@@ -88,6 +88,9 @@ pub(super) struct Key {
     pub workspace: String,
     pub mode: String,
     pub kind: KeyKind,
+    pub scopes: Vec<Permission>,
+    /// Whose rows alone it reads; empty: all.
+    pub partner: String,
 }
 
 struct Home {
@@ -383,6 +386,8 @@ impl Directory {
                         workspace: id.to_owned(),
                         mode: key.mode.clone(),
                         kind: key.kind,
+                        scopes: key.scopes.clone(),
+                        partner: key.partner.clone(),
                     },
                 );
                 hashes.push(hash);

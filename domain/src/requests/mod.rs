@@ -41,7 +41,7 @@ use std::net::IpAddr;
 
 use tributary_avro::{StripeEvent, Track};
 
-pub use access::{KeyOwner, secret_key, workspace_of_key};
+pub use access::{KeyOwner, caller, needed, workspace_of_key};
 pub use destination::Utm;
 pub(crate) use destination::{decode, parameters, query};
 pub(crate) use directory::document;

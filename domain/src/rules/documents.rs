@@ -118,9 +118,15 @@ pub struct ApiKey {
     /// live, test or the name of a sandbox.
     #[serde(default = "live")]
     pub mode: String,
-    /// secret or publishable.
+    /// secret, publishable or token.
     #[serde(default)]
     pub kind: KeyKind,
+    /// What a token may do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Permission>,
+    /// The partner whose rows a token is confined to; empty: all of the workspace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub partner: String,
 }
 
 /// What a key may do.
@@ -132,6 +138,61 @@ pub enum KeyKind {
     Secret,
     /// In browsers: its facts never override others (rule C9).
     Publishable,
+    /// Reading and managing within its scopes, and nothing else: it tells no facts.
+    Token,
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Permission {
+    /// Figures and events.
+    #[serde(rename = "analytics.read")]
+    AnalyticsRead,
+    /// Customers and payments.
+    #[serde(rename = "customers.read")]
+    CustomersRead,
+    /// What partners earned.
+    #[serde(rename = "commissions.read")]
+    CommissionsRead,
+    /// Decisions about what partners earned.
+    #[serde(rename = "commissions.write")]
+    CommissionsWrite,
+    /// Links.
+    #[serde(rename = "links.read")]
+    LinksRead,
+    /// Making, changing and deleting links.
+    #[serde(rename = "links.write")]
+    LinksWrite,
+    /// Partners and their links.
+    #[serde(rename = "partners.read")]
+    PartnersRead,
+    /// Making and changing partners and their links.
+    #[serde(rename = "partners.write")]
+    PartnersWrite,
+}
+
+impl Permission {
+    /// As documents and refusals name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AnalyticsRead => "analytics.read",
+            Self::CustomersRead => "customers.read",
+            Self::CommissionsRead => "commissions.read",
+            Self::CommissionsWrite => "commissions.write",
+            Self::LinksRead => "links.read",
+            Self::LinksWrite => "links.write",
+            Self::PartnersRead => "partners.read",
+            Self::PartnersWrite => "partners.write",
+        }
+    }
+
+    /// Whether it changes something.
+    pub const fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::CommissionsWrite | Self::LinksWrite | Self::PartnersWrite
+        )
+    }
 }
 
 /// One offer of a workspace.

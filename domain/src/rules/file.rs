@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 use tributary_avro::Config;
 
 use super::rates::is_currency;
-use super::{Condition, DayRates, ProgramFile, Reward, RewardEvent};
+use super::{Condition, DayRates, KeyKind, ProgramFile, Reward, RewardEvent};
 use super::{conversions, links, webhooks};
 
 /// A longer one is no limit: leave it out.
@@ -163,6 +163,20 @@ impl Checker {
             let known = workspace.modes.contains(&key.mode);
             self.expect(known, w, 0, || {
                 format!("api_keys: {:?}: mode {:?} is not among modes", key.name, key.mode)
+            });
+            let is_token = key.kind == KeyKind::Token;
+            self.expect(is_token != key.scopes.is_empty(), w, 0, || {
+                format!(
+                    "api_keys: {:?}: a token has scopes, and no other key has",
+                    key.name
+                )
+            });
+            let reads = !key.scopes.iter().any(|scope| scope.writes());
+            self.expect(key.partner.is_empty() || is_token && reads, w, 0, || {
+                format!(
+                    "api_keys: {:?}: partner: for tokens whose scopes only read",
+                    key.name
+                )
             });
         }
         let ids: BTreeSet<&str> = file.programs.iter().map(|p| p.id.as_str()).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
-use tributary_dashboard::{ClickHouseConfig, DashboardConfig, serve};
+use tributary_dashboard::{ClickHouseConfig, DashboardConfig, Management, MetricsText, Pipeline, serve};
 
 /// End of the seeded clicks; both changes of the clock in March 2025 lie before it.
 const ANCHOR: &str = "2025-04-20 12:00:00";
@@ -21,6 +21,9 @@ pub const STANDING: &str = "(SELECT id, revision, any(raw.mode) AS mode, any(raw
     any(raw.browser) AS browser
     FROM conversions AS raw GROUP BY id, revision HAVING sum(raw.sign) > 0)";
 
+const METRICS: &str =
+    "edge_spool_bytes 3000000\ntributary_attribute_facts_total{verdict=\"held\",partition=\"0\"} 4\n";
+
 const SEED: &str = include_str!("seed.sql");
 
 /// A running dashboard.
@@ -31,7 +34,7 @@ pub struct Fixture {
 }
 
 /// One runtime for the servers of all tests: it must outlive each of them.
-fn runtime() -> &'static Runtime {
+pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         Builder::new_multi_thread()
@@ -45,21 +48,7 @@ fn runtime() -> &'static Runtime {
 /// The seeded one, shared: no test changes it.
 pub fn fixture() -> &'static Fixture {
     static SHARED: OnceLock<Fixture> = OnceLock::new();
-    SHARED.get_or_init(|| {
-        Fixture::start(|sql| {
-            for statement in SEED.split(";\n") {
-                let lines = statement
-                    .lines()
-                    .filter(|line| !line.trim_start().starts_with("--"));
-                let statement = lines.collect::<Vec<_>>().join("\n");
-                let statement = statement.replace("{database}.", "").replace("{anchor}", ANCHOR);
-                let statement = statement.replace("{days}", "120").replace("{clicks}", "20000");
-                if !statement.trim().is_empty() {
-                    sql(&statement);
-                }
-            }
-        })
-    })
+    SHARED.get_or_init(|| Fixture::seeded(20_000))
 }
 
 /// A share with four decimals.
@@ -97,8 +86,38 @@ impl Fixture {
         fill(&|statement| {
             fixture.sql(statement);
         });
-        fixture.listen();
+        fixture.listen(None, None);
         fixture
+    }
+
+    /// One with so many clicks in 120 days, and what became of them.
+    pub fn seeded(clicks: u32) -> Self {
+        Self::start(|sql| {
+            for statement in SEED.split(";\n") {
+                let lines = statement
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("--"));
+                let statement = lines.collect::<Vec<_>>().join("\n");
+                let statement = statement.replace("{database}.", "").replace("{anchor}", ANCHOR);
+                let statement = statement
+                    .replace("{days}", "120")
+                    .replace("{clicks}", &clicks.to_string());
+                if !statement.trim().is_empty() {
+                    sql(&statement);
+                }
+            }
+        })
+    }
+
+    /// Another dashboard on the same database.
+    pub fn beside(&self, management: Option<Management>, pipeline: Option<Pipeline>) -> Self {
+        let mut beside = Self {
+            api: String::new(),
+            clickhouse: self.clickhouse.clone(),
+            database: self.database.clone(),
+        };
+        beside.listen(management, pipeline);
+        beside
     }
 
     /// A dashboard whose ClickHouse does not answer.
@@ -109,17 +128,21 @@ impl Fixture {
             clickhouse: format!("http://127.0.0.1:{port}"),
             database: "none".to_owned(),
         };
-        fixture.listen();
+        fixture.listen(None, None);
         fixture
     }
 
-    fn listen(&mut self) {
+    fn listen(&mut self, management: Option<Management>, pipeline: Option<Pipeline>) {
         let config = DashboardConfig {
             clickhouse: ClickHouseConfig {
                 url: self.clickhouse.clone(),
                 database: self.database.clone(),
                 ..ClickHouseConfig::default()
             },
+            // As if edge and attribution ran in this process.
+            metrics: MetricsText::new(|| METRICS.to_owned()),
+            management,
+            pipeline,
             ..DashboardConfig::default()
         };
         let listener = runtime()
@@ -188,6 +211,28 @@ impl Fixture {
         let (status, text, headers) = self.fetch(path, tag);
         assert_eq!(status, if tag.is_empty() { 200 } else { 304 }, "{path}");
         (text, headers)
+    }
+
+    /// Status and body of whatever is answered.
+    pub fn status(&self, path: &str) -> (u16, String) {
+        let (status, text, _) = self.fetch(path, "");
+        (status, text)
+    }
+
+    /// Status and JSON of what a POST is answered.
+    pub fn post(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = client()
+            .post(format!("{}{path}", self.api))
+            .body(body.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        runtime().block_on(async {
+            let response = request.send().await.unwrap();
+            let status = response.status().as_u16();
+            let text = response.text().await.unwrap();
+            (status, serde_json::from_str(&text).unwrap_or_default())
+        })
     }
 
     fn fetch(&self, path: &str, tag: &str) -> (u16, String, HeaderMap) {

@@ -1,5 +1,7 @@
 //! Lists, look-ups, refusals and the page.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::fixture::{Fixture, STANDING, figures, fixture};
@@ -131,18 +133,56 @@ fn what_cannot_be_meant_is_refused_with_the_parameters_name() {
 #[test]
 fn what_is_not_offered_says_so() {
     let fixture = fixture();
-    for path in [
-        "/links",
-        "/links/info",
-        "/partners/analytics",
-        "/events/stream",
-        "/openapi.json",
-    ] {
+    for path in ["/links", "/links/info", "/events/stream", "/tags"] {
         fixture.refused(path, 501, "not_implemented");
     }
     for path in ["/nothing", "/analytics/more", "/payments/in_unknown"] {
         fixture.refused(path, 404, "not_found");
     }
+}
+
+#[test]
+fn what_is_described_is_there() {
+    let fixture = fixture();
+    let document = fixture.get("/openapi.json");
+    let (mut seen, mut compared) = (0, 0);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        // Of the edge, or of what is managed, which needs Kafka.
+        let elsewhere = ["/track", "/{key}", "/links", "/events/stream"];
+        if methods["get"].is_null() || elsewhere.iter().any(|other| path.starts_with(other)) {
+            continue;
+        }
+        if ["/partners", "/partners/links", "/pipeline"].contains(&path.as_str()) {
+            continue;
+        }
+        let one = path.replace("{id}", "nobody");
+        let (status, text) = fixture.status(&one);
+        let known = match path.as_str() {
+            "/partners/analytics" => status == 400,
+            path if path.contains('{') => status == 404,
+            _ => status == 200,
+        };
+        assert!(known, "{path}: {status} {text}");
+        seen += 1;
+        // Who asks for something else is told what there is: the same.
+        let (_, text) = fixture.status(&format!("{one}?bogus=1"));
+        let Some((_, told)) = text.split_once("not a parameter of this operation; those are ") else {
+            continue;
+        };
+        let told = told.split('"').next().unwrap().split(", ");
+        // The format is taken before the operation, or by it.
+        let told: BTreeSet<&str> = told
+            .filter(|name| !["ownPartner", "format"].contains(name))
+            .collect();
+        let described = methods["get"]["parameters"].as_array().unwrap().iter();
+        let described = described.filter(|parameter| parameter["in"] == "query");
+        let described = described.map(|parameter| parameter["name"].as_str().unwrap());
+        let described: BTreeSet<&str> = described.filter(|name| *name != "format").collect();
+        assert_eq!(described, told, "{path}");
+        compared += 1;
+    }
+    assert!(compared > 8, "{compared}");
+    assert!(seen > 10, "{seen}");
 }
 
 #[test]

@@ -4,17 +4,17 @@ use std::process::Command;
 
 use tributary_tests::chromium::chromium;
 
-use crate::fixture::{Fixture, fixture};
+use crate::world::{broken, empty, world};
 
 #[test]
 fn the_pages_show_data_emptiness_and_errors() {
     let tests = env!("CARGO_MANIFEST_DIR");
-    let (empty, broken) = (Fixture::start(|_| {}), Fixture::without_clickhouse());
+    let (empty, broken) = (empty(), broken());
     let output = Command::new("node")
         .arg("pages.mjs")
         .current_dir(format!("{tests}/browser"))
-        .env("DATA", fixture().url())
-        .env("EMPTY", empty.url())
+        .env("DATA", world().dashboard.url())
+        .env("EMPTY", empty.dashboard.url())
         .env("BROKEN", broken.url())
         .env("CHROMIUM", chromium().unwrap())
         .output()

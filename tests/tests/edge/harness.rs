@@ -232,7 +232,11 @@ async fn declare(bootstrap: &str, prefix: &str) -> Result<()> {
             "acme",
             json!({"id": "acme", "domains": [HOST], "api_keys": [
             {"name": "s", "sha256": hash("sk_edge")},
-            {"name": "p", "sha256": hash("pk_edge"), "kind": "publishable"}]}),
+            {"name": "p", "sha256": hash("pk_edge"), "kind": "publishable"},
+            {"name": "r", "sha256": hash("tk_reads"), "kind": "token", "scopes": ["analytics.read", "links.read"]},
+            {"name": "w", "sha256": hash("tk_writes"), "kind": "token", "scopes": ["links.write", "commissions.write"]},
+            {"name": "a", "sha256": hash("tk_ada"), "kind": "token", "partner": "ada", "scopes":
+                ["analytics.read", "customers.read", "commissions.read", "links.read", "partners.read"]}]}),
         ),
         (
             "link",

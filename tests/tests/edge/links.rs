@@ -22,14 +22,14 @@ use super::harness::{Edge, HOST, told};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An edge, and processes that manage its links. The first is behind the API host.
-struct World {
-    edge: Edge,
-    apis: Vec<String>,
-    clickhouse: (String, String),
+pub struct World {
+    pub edge: Edge,
+    pub apis: Vec<String>,
+    pub clickhouse: (String, String),
 }
 
 impl World {
-    async fn start(apis: usize) -> Result<Self> {
+    pub async fn start(apis: usize) -> Result<Self> {
         let servers = shared().await?;
         let mut listeners = Vec::new();
         for _ in 0..apis {
@@ -65,7 +65,7 @@ impl World {
         Ok(world)
     }
 
-    async fn sql(&self, statement: &str, database: &str) -> Result<()> {
+    pub async fn sql(&self, statement: &str, database: &str) -> Result<()> {
         let url = format!("{}/?database={database}", self.clickhouse.0);
         let answer = self.edge.http.post(url).body(statement.to_owned()).send().await?;
         ensure!(answer.status().is_success(), "{}", answer.text().await?);
@@ -108,6 +108,34 @@ impl World {
         Ok(())
     }
 
+    /// Declares an object, and waits until the first process knows it.
+    pub async fn declare(&self, kind: &str, id: &str, document: Value) -> Result<()> {
+        let config = Config {
+            workspace: "acme".into(),
+            kind: kind.into(),
+            id: id.into(),
+            at: 2,
+            document: document.to_string(),
+            ..Config::default()
+        };
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.edge.bootstrap)
+            .create()?;
+        let (topic, key) = (self.topic(), format!("acme/{kind}/{id}"));
+        let value = Encoder::<Config>::new(4).encode(&config)?;
+        let record = FutureRecord::to(&topic).key(&key).payload(&value);
+        let sent = producer.send(record, Duration::from_secs(10)).await;
+        sent.map_err(|(error, _)| error)?;
+        let path = match kind {
+            "partner" => format!("/partners/links?partnerId={id}"),
+            _ => format!("/links/info?linkId={id}"),
+        };
+        eventually(&format!("{kind} {id} is known"), PATIENCE, || async {
+            self.ok(0, "GET", &path, Value::Null).await.map(|_| ())
+        })
+        .await
+    }
+
     fn topic(&self) -> String {
         format!("{}{}", self.edge.prefix, Topic::Config.name())
     }
@@ -124,7 +152,7 @@ impl World {
         }
     }
 
-    async fn ok(&self, api: usize, method: &str, path: &str, body: Value) -> Result<Value> {
+    pub async fn ok(&self, api: usize, method: &str, path: &str, body: Value) -> Result<Value> {
         let (status, _, answer) = told(self.ask(api, method, path, &body).send().await?).await?;
         ensure!(status == 200, "{method} {path}: {status} {answer}");
         Ok(answer)
@@ -144,7 +172,7 @@ impl World {
         })
     }
 
-    async fn leads_to(&self, key: &str, expected: &str) -> Result<()> {
+    pub async fn leads_to(&self, key: &str, expected: &str) -> Result<()> {
         eventually(&format!("{key} leads to {expected}"), PATIENCE, || async {
             let found = self.leads(key).await?;
             ensure!(found == expected, "{found}");
@@ -223,8 +251,9 @@ async fn the_sdks_manage_links_through_the_one_host() -> Result<()> {
     Ok(())
 }
 
-/// Three sales of two customers, a lead of a third, and what a partner earned of them.
-const LEDGER: [&str; 2] = [
+/// Three sales of two customers, a lead of a third, what a partner earned of them, and clicks of which some have no
+/// place, no link, or a trigger that is none of the SDKs'.
+pub const LEDGER: [&str; 3] = [
     "INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, customer, amount, currency,
         quantity, sale_type, attributed_by, commission, click_id, clicked_at, link_id, domain, key, url, partner_id,
         program_id, country) VALUES
@@ -242,6 +271,16 @@ const LEDGER: [&str; 2] = [
      ('k2', 1, 1, 'acme', 'live', 'sale', '2025-04-01 10:00:00', 's2', '', 'u_1', 870, 'usd', 'approved', 'ada', 'main'),
      ('k3', 1, 1, 'acme', 'live', 'sale', '2025-05-01 10:00:00', 's3', '', 'u_2', 190, 'usd', 'paid', 'ada', 'main'),
      ('k4', 1, 1, 'acme', 'live', 'take_back', '2025-04-02 10:00:00', 's2', 'r1', 'u_1', -290, 'usd', 'pending', 'ada', 'main')",
+    "INSERT INTO clicks (id, workspace, mode, at, link_id, domain, key, url, partner_id, program_id, trigger, country, region,
+        city, continent, device, browser, os, referer, referer_url, utm_source, utm_campaign) VALUES
+     ('c000000000000001', 'acme', 'live', '2025-03-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada',
+        'main', 'script', 'DE', 'DE-BE', 'Berlin', 'EU', 'desktop', 'Chrome', 'macOS', 'x.com', 'x.com/a', 'letter', 'autumn'),
+     ('c000000000000002', 'acme', 'live', '2025-05-01 09:00:00', 'link_1', 'go.acme', 'ada', 'https://acme.example', 'ada',
+        'main', 'api', '', '', '', '', '', '', '', '(direct)', '(direct)', '', ''),
+     ('c000000000000003', 'acme', 'live', '2025-05-02 09:00:00', 'l_1', 'go.acme.example', 'ada', 'https://acme.example/?a=b',
+        '', 'main', 'qr', 'US', 'US-NY', 'New York', 'NA', 'mobile', 'Safari', 'iOS', '(direct)', '(direct)', '', ''),
+     ('c000000000000004', 'acme', 'live', '2025-05-03 09:00:00', '', '', '', '', '', '', 'deeplink', 'FR', '', '', 'XX',
+        'mobile', 'Safari', 'iOS', '(direct)', '(direct)', '', '')",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ mod ledger;
 mod links;
 mod publish;
 mod reattribute;
-mod replay;
+pub mod replay;
 mod send;
 mod simulate;
 mod verify;

@@ -19,8 +19,24 @@ use crate::{output, roles};
 /// Stages whose inputs may be read again.
 const STAGES: [&str; 3] = ["normalize", "join", "attribute"];
 
-/// Puts letters back; counts only, if asked.
+/// Topic and reason of letters, and how many there are.
+type Counts = BTreeMap<(String, String), u64>;
+
+/// Puts letters back, or counts only, and says how many.
 pub async fn run(settings: &Settings, reason: Option<&str>, dry_run: bool) -> Result<()> {
+    for ((topic, reason), count) in put_back(settings, reason, dry_run).await? {
+        output::line(&format!("{count} {reason} of {topic}"));
+    }
+    output::note(if dry_run {
+        "nothing put back (--dry-run)"
+    } else {
+        "put back; their stages will judge them again"
+    });
+    Ok(())
+}
+
+/// Puts letters back; counts only, if asked.
+pub async fn put_back(settings: &Settings, reason: Option<&str>, dry_run: bool) -> Result<Counts> {
     let decoder = roles::registry(settings)
         .await?
         .decoder::<DeadLetter>(Topic::DeadLetters)
@@ -62,7 +78,7 @@ pub async fn run(settings: &Settings, reason: Option<&str>, dry_run: bool) -> Re
     };
     let letters = tokio::task::spawn_blocking(read).await??;
     let asked = |l: &&DeadLetter| STAGES.contains(&l.stage.as_str()) && reason.is_none_or(|r| r == l.reason);
-    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut counts = Counts::new();
     let producer: FutureProducer = settings.kafka.producer().create()?;
     for letter in letters.iter().filter(asked) {
         *counts
@@ -79,13 +95,5 @@ pub async fn run(settings: &Settings, reason: Option<&str>, dry_run: bool) -> Re
                 .context("put back")?;
         }
     }
-    for ((topic, reason), count) in &counts {
-        output::line(&format!("{count} {reason} of {topic}"));
-    }
-    output::note(if dry_run {
-        "nothing put back (--dry-run)"
-    } else {
-        "put back; their stages will judge them again"
-    });
-    Ok(())
+    Ok(counts)
 }

@@ -43,7 +43,7 @@ fn a_redirect_carries_the_click_and_records_it() {
         ..Click::default()
     };
     assert_eq!(click, &expected);
-    assert_eq!(click.visitor.len(), 32);
+    assert_eq!(click.visitor.len(), 12);
 }
 
 #[test]
