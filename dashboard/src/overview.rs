@@ -138,7 +138,11 @@ fn machines(scope: &Scope, filters: &Filters, period: &Period) -> String {
                     "clicks",
                 ),
                 Grain::Hours => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_hourly"),
-                Grain::Days => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_daily"),
+                Grain::Days => (
+                    "toInt64(countIf(bot != ''))",
+                    "toInt64(countIf(bot = '' AND duplicate_of NOT IN ('')))",
+                    "clicks",
+                ),
             };
             format!(
                 "SELECT {bots} AS bots, {duplicates} AS duplicates FROM {table} AS raw WHERE {within}{}",
