@@ -12,11 +12,9 @@ use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Map, Value as JsonValue, json};
 
-use crate::database::Database;
-use crate::error::ApiError;
 use crate::period::utc_text;
 use crate::scope::SCOPE;
-use crate::statement::Statement;
+use crate::sums::DAILY_CLICKS;
 
 /// What is told apart, by which column, and what is told of each.
 pub struct Kind {
@@ -61,16 +59,7 @@ type Measures = [&'static str; 8];
 
 const NONE: &str = "toInt64(0)";
 
-const CLICKS: Measures = [
-    "toInt64(countIf(bot = '' AND duplicate_of IN ('')))",
-    NONE,
-    NONE,
-    NONE,
-    NONE,
-    NONE,
-    "''",
-    NONE,
-];
+const CLICKS: Measures = [DAILY_CLICKS, NONE, NONE, NONE, NONE, NONE, "''", NONE];
 
 const CONVERSIONS: Measures = [
     NONE,
@@ -153,14 +142,6 @@ impl Kind {
 }
 
 impl Brought {
-    pub async fn ask(
-        database: &Database,
-        name: &'static str,
-        statement: Statement,
-    ) -> Result<Vec<Self>, ApiError> {
-        database.rows(name, statement).await
-    }
-
     /// A label by its place; empty if there is none.
     pub fn label(&self, place: usize) -> &str {
         self.labels.get(place).map_or("", String::as_str)

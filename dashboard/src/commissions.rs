@@ -185,20 +185,11 @@ pub async fn list(
         let keys = Value::Texts(payments::keys_of(&invoice));
         also(" AND hasAny(keys, {keys:Array(String)})", "keys", keys);
     }
-    let sql = format!(
-        "WITH standing AS (SELECT * FROM commissions WHERE {}) {}",
-        standing("commissions", &condition),
-        page.of("standing", "id", COLUMNS, "1")
-    );
-    let statement = Statement::new(sql)
+    let statement = Statement::new(page.of_standing("commissions", COLUMNS, &condition))
         .with_all(scope.values())
         .with_all(filters.values())
         .with_all(values);
-    let rows = page.in_order(
-        database
-            .rows::<CommissionRow>("commissions", page.fill(statement))
-            .await?,
-    );
+    let rows: Vec<CommissionRow> = page.ask(database, "commissions", statement).await?;
 
     let earned = earned(database, &scope, &rows).await?;
     let customers = customers::of(&application, &scope, rows.iter().map(|row| &row.customer)).await?;

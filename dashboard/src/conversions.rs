@@ -16,7 +16,7 @@ use crate::parameters::Parameters;
 use crate::payments::keys_of;
 use crate::period::{Interval, utc_text};
 use crate::period_request::PeriodRequest;
-use crate::record::{standing, text_or_null};
+use crate::record::text_or_null;
 use crate::scope::{SCOPE, Scope};
 use crate::server::Application;
 use crate::sheet::Format;
@@ -191,20 +191,11 @@ pub async fn list(
             &[("keys", Value::Texts(keys_of(&id))), ("own", Value::Text(id))],
         );
     }
-    let sql = format!(
-        "WITH standing AS (SELECT * FROM conversions WHERE {}) {}",
-        standing("conversions", &condition),
-        page.of("standing", "id", COLUMNS, "1")
-    );
-    let statement = Statement::new(sql)
+    let statement = Statement::new(page.of_standing("conversions", COLUMNS, &condition))
         .with_all(scope.values())
         .with_all(filters.values())
         .with_all(values);
-    let rows = page.in_order(
-        database
-            .rows::<ConversionRow>("conversions", page.fill(statement))
-            .await?,
-    );
+    let rows: Vec<ConversionRow> = page.ask(database, "conversions", statement).await?;
     let rows = rows
         .iter()
         .map(|row| row.json(application.partner(&scope.workspace, &row.partner_id)))

@@ -73,7 +73,9 @@ pub async fn list(
         .with_all(scope.values())
         .with("search", Value::Text(search))
         .with("partner", Value::Text(partner));
-    let rows = page.in_order(Brought::ask(&application.database, "coupons", page.fill(statement)).await?);
+    let rows = page
+        .ask::<Brought>(&application.database, "coupons", statement)
+        .await?;
     let rows = rows
         .iter()
         .map(|row| json_of(row, &scope.workspace, &application))

@@ -216,12 +216,7 @@ pub async fn list(
         page.of("everybody", "customer", COLUMNS, &conditions.join(" AND "))
     );
     let statement = Statement::new(sql).with_all(scope.values()).with_all(values);
-    let rows = page.in_order(
-        application
-            .database
-            .rows::<CustomerRow>("customers", page.fill(statement))
-            .await?,
-    );
+    let rows: Vec<CustomerRow> = page.ask(&application.database, "customers", statement).await?;
     let rows = rows.iter().map(|row| row.json(expanded, &scope, &application));
     Ok(Json(rows.collect()))
 }

@@ -65,8 +65,9 @@ pub async fn list(
         .with_all(scope.values())
         .with("search", Value::Text(search))
         .with("partner", Value::Text(partner.unwrap_or_default()));
-    let rows =
-        page.in_order(Brought::ask(&application.database, "links_figures", page.fill(statement)).await?);
+    let rows = page
+        .ask::<Brought>(&application.database, "links_figures", statement)
+        .await?;
     let rows = rows
         .iter()
         .map(|row| json_of(row, &scope.workspace, &application))

@@ -2,8 +2,12 @@
 //!
 //! Invariant: rows are ordered by what is asked for and then by ID, so pages neither repeat nor skip one.
 
+use clickhouse::{RowOwned, RowRead};
+
+use crate::database::Database;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
+use crate::record::standing;
 use crate::statement::{Statement, Value};
 
 const MOST: i64 = 100;
@@ -79,19 +83,33 @@ impl Page {
         )
     }
 
-    /// With what the statement needs.
-    pub fn fill(&self, statement: Statement) -> Statement {
-        match &self.cursor {
-            Some(cursor) => statement.with("cursor", Value::Text(cursor.clone())),
-            None => statement,
-        }
+    /// The page of those rows of a ledger table that stand and that `condition` is true of.
+    pub fn of_standing(&self, table: &str, columns: &str, condition: &str) -> String {
+        format!(
+            "WITH standing AS (SELECT * FROM {table} WHERE {}) {}",
+            standing(table, condition),
+            self.of("standing", "id", columns, "1")
+        )
     }
 
-    /// The rows as they were asked for.
-    pub fn in_order<T>(&self, mut rows: Vec<T>) -> Vec<T> {
+    /// The rows of a statement with this page in it, as they were asked for.
+    pub async fn ask<T>(
+        &self,
+        database: &Database,
+        name: &'static str,
+        statement: Statement,
+    ) -> Result<Vec<T>, ApiError>
+    where
+        T: RowOwned + RowRead,
+    {
+        let statement = match &self.cursor {
+            Some(cursor) => statement.with("cursor", Value::Text(cursor.clone())),
+            None => statement,
+        };
+        let mut rows = database.rows(name, statement).await?;
         if self.backwards {
             rows.reverse();
         }
-        rows
+        Ok(rows)
     }
 }

@@ -118,7 +118,9 @@ pub async fn list(
     let statement = declared::with(Statement::new(sql), found)
         .with_all(scope.values())
         .with("search", Value::Text(search));
-    let rows = page.in_order(Brought::ask(database, "partners_figures", page.fill(statement)).await?);
+    let rows = page
+        .ask::<Brought>(database, "partners_figures", statement)
+        .await?;
     let balances = balances(database, &scope, rows.iter().map(|row| row.id.clone()).collect()).await?;
     let rows = rows
         .iter()

@@ -31,7 +31,9 @@ pub async fn list(
         "SELECT {COLUMNS} FROM ({}) ORDER BY amount DESC, id",
         PROGRAMS.table("")
     );
-    let rows = Brought::ask(database, "programs", Statement::new(sql).with_all(scope.values())).await?;
+    let rows = database
+        .rows::<Brought>("programs", Statement::new(sql).with_all(scope.values()))
+        .await?;
     let mut brought: BTreeMap<String, JsonValue> = rows
         .iter()
         .map(|row| (row.id.clone(), row.json().into()))

@@ -3,13 +3,13 @@
 //! Invariant: a text that a spreadsheet would take for a formula stays a text.
 
 use axum::Json;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::paging::Page;
 use crate::parameters::Parameters;
+use crate::spreadsheet::{file, harmless};
 
 /// Rows of a file at most.
 pub const MOST: i64 = 50_000;
@@ -49,14 +49,7 @@ impl Format {
             tracing::error!(%error, name, "a file could not be written");
             ApiError::bad("format", "this list cannot be written as CSV")
         })?;
-        let headers = [
-            (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
-            (
-                CONTENT_DISPOSITION,
-                format!("attachment; filename=\"{name}.csv\""),
-            ),
-        ];
-        Ok((headers, text).into_response())
+        Ok(file(name, text))
     }
 }
 
@@ -72,8 +65,7 @@ fn text(columns: &[(&str, &str)], rows: &[Value]) -> Result<Vec<u8>, csv::Error>
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => harmless(text),
         Some(Value::Array(list)) => {
             let all: Vec<String> = list.iter().map(|item| cell(Some(item))).collect();
             all.join(" ")

@@ -46,17 +46,23 @@ pub async fn on_demand(mut request: Request, next: Next) -> Response {
             .map_err(anyhow::Error::from)
             .and_then(text)
         {
-            Ok(text) => {
-                let headers = [
-                    (CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-                    (CONTENT_DISPOSITION, "attachment; filename=\"tributary.csv\""),
-                ];
-                (headers, text).into_response()
-            }
+            Ok(text) => file("tributary", text),
             Err(error) => failed(&error),
         },
         Err(error) => failed(&error.into()),
     }
+}
+
+/// A file to be kept, by its name without the ending.
+pub fn file(name: &str, text: impl IntoResponse) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/csv; charset=utf-8; header=present".to_owned()),
+        (
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}.csv\""),
+        ),
+    ];
+    (headers, text).into_response()
 }
 
 fn failed(error: &anyhow::Error) -> Response {
@@ -153,7 +159,7 @@ fn flatten(name: &str, value: &Value, cells: &mut Vec<(String, String)>) {
 }
 
 /// Spreadsheets take a text that begins so for a formula, which may send what stands beside it elsewhere.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         return format!("'{text}");
     }
