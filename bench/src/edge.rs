@@ -8,6 +8,7 @@
 //! All run at the same time on the same broker; only one is under load. Each round is one turn of each, and the order
 //! alternates: whoever is always first meets the broker at its coldest.
 
+mod clicks;
 mod load;
 mod redirects;
 mod relay;
@@ -178,11 +179,12 @@ pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     Ok(held)
 }
 
-/// An edge that listens on a free port, as [`Ground::role`] starts it next. Its address.
+/// An edge that listens on a free port, as [`Ground::role`] starts it next. Its address. The limit of an address is
+/// counted and never reached: the first of the visitors makes a tenth of all requests.
 fn settings(ground: &Ground) -> Result<String> {
     let address = format!("127.0.0.1:{}", free_port()?);
     ground.write_settings(&format!(
-        "[ingest]\nlisten = {address:?}\nspool_dir = {:?}\ntrusted_proxies = [\"127.0.0.1/32\"]\n[ingest.limits]\nper_key = 0\n",
+        "[ingest]\nlisten = {address:?}\nspool_dir = {:?}\ntrusted_proxies = [\"127.0.0.1/32\"]\n[ingest.limits]\nper_ip = 1000000\nper_ip_burst = 1000000\nper_key = 0\n",
         ground.path("spool")
     ))?;
     Ok(address)
@@ -212,14 +214,16 @@ async fn clicks_and_webhooks(
     let mut floor = Role::start("floor", &beside("floor")?, &arguments, ground.path("floor.log"))?;
     floor.answers(&format!("http://{floor_address}/readyz")).await?;
     let mut targets = Vec::new();
+    let requests = ground.path("clicks");
+    clicks::write_clicks(&requests)?;
     for (ours, theirs, connections) in [
         ("edge", "floor", options.connections),
         ("edge.c64", "floor.c64", FEW),
     ] {
         for (name, role, address) in [(ours, &edge, &address), (theirs, &floor, &floor_address)] {
             let (url, load) = (
-                format!("http://{address}/track/click"),
-                Load::clicks(ground, connections)?,
+                format!("http://{address}"),
+                Load::replay(ground, requests.clone(), connections)?,
             );
             let mut target = Target::new(name, role, url, load, ground);
             if name == theirs {

@@ -41,6 +41,32 @@ pub fn pick<'a>(hash: u64, of: &[&'a str]) -> &'a str {
         .unwrap_or_default()
 }
 
+/// Zipf's law: the second is drawn half as often as the first, the third a third as often.
+pub struct Zipf {
+    /// Sums of the shares up to each rank.
+    shares: Vec<f64>,
+    sum: f64,
+}
+
+impl Zipf {
+    /// Of so many.
+    pub fn new(number: u64) -> Self {
+        let mut sum = 0.0;
+        let share = |rank: u64| {
+            sum += 1.0 / rank as f64;
+            sum
+        };
+        let shares = (1..=number).map(share).collect();
+        Self { shares, sum }
+    }
+
+    /// One of them, from 0.
+    pub fn rank(&self, hash: u64) -> u64 {
+        let drawn = unit(hash) * self.sum;
+        self.shares.partition_point(|share| *share < drawn) as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +77,17 @@ mod tests {
         assert_eq!(mix(0), 0xE220_A839_7B1D_CDAF);
         assert_eq!(text(5, 22).len(), 22);
         assert!(unit(u64::MAX) < 1.0 && unit(0) == 0.0);
+    }
+    #[test]
+    fn zipf_draws_the_second_half_as_often_as_the_first() {
+        let (zipf, mut drawn) = (Zipf::new(3), [0_u32; 3]);
+        for number in 0..60_000 {
+            drawn[zipf.rank(mix(number)) as usize] += 1;
+        }
+        let share = |rank: usize| f64::from(drawn[rank]) / f64::from(drawn[0]);
+        assert!(
+            (share(1) - 0.5).abs() < 0.02 && (share(2) - 1.0 / 3.0).abs() < 0.02,
+            "{drawn:?}"
+        );
     }
 }

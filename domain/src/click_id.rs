@@ -9,6 +9,11 @@ const HALF: u128 = 62u128.pow(8);
 
 /// The ID of a click at `at` (UTC milliseconds) with 50 of the bits of `random`.
 pub fn new(at: i64, random: u64) -> String {
+    str::from_utf8(&digits(at, random)).unwrap_or_default().to_owned()
+}
+
+/// The bytes of the same ID.
+pub fn digits(at: i64, random: u64) -> [u8; 16] {
     let time = u128::from(at.max(0).cast_unsigned() & ((1 << 45) - 1));
     let whole = time << RANDOM_BITS | u128::from(random & ((1 << RANDOM_BITS) - 1));
     // In two halves of eight digits: 64-bit division is many times cheaper.
@@ -22,7 +27,7 @@ pub fn new(at: i64, random: u64) -> String {
             rest /= 62;
         }
     }
-    str::from_utf8(&out).unwrap_or_default().to_owned()
+    out
 }
 
 /// Whether the text has the form of a click ID.

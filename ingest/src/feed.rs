@@ -56,6 +56,10 @@ fn follow(kafka: &KafkaConfig, read: &mut ConfigReader, state: &State) -> anyhow
     }
     consumer.assign(&assignment)?;
     state.kafka_reachable.store(true, Relaxed);
+    // A relay alone has no such topic.
+    if let Ok(partitions) = self::partitions(&consumer, &kafka.topic(Topic::Clicks)) {
+        state.batches.over(i32::try_from(partitions.len())?);
+    }
 
     let mut directory = Directory::default();
     let mut unread: HashSet<i32> = partitions.into_iter().collect();

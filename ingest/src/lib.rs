@@ -20,6 +20,7 @@
     )
 )]
 
+mod batches;
 mod body;
 mod clock;
 mod config;

@@ -366,7 +366,7 @@ impl Edge {
         let (at, random) = self.clock.now();
         let call = Call {
             at,
-            random,
+            random: self.state.batches.random(at, random),
             signature: Signature::Secrets(&secrets),
             visitor_secret: self.config.visitor_secret.as_deref().unwrap_or_default(),
             admit: &admit,

@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use serde_json::json;
 use tributary_domain::requests::Directory;
 
+use crate::batches::Batches;
 use crate::spool::Spool;
 
 #[derive(Default)]
@@ -17,6 +18,7 @@ pub(crate) struct State {
     pub loaded: AtomicBool,
     pub kafka_reachable: AtomicBool,
     pub stopped: AtomicBool,
+    pub batches: Batches,
     in_flight: AtomicUsize,
 }
 

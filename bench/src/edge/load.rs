@@ -7,14 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::ground::Ground;
 
-const CLICKS: &str = include_str!("click.lua");
 const REPLAY: &str = include_str!("replay.lua");
 const REPORT: &str = include_str!("report.lua");
 
 /// A load with so many connections.
 pub struct Load {
     script: PathBuf,
-    requests: Option<PathBuf>,
+    requests: PathBuf,
     connections: u32,
 }
 
@@ -36,24 +35,13 @@ pub struct Outcome {
 }
 
 impl Load {
-    /// `POST /track/click`, made by wrk itself.
-    pub fn clicks(ground: &Ground, connections: u32) -> Result<Self> {
-        let script = ground.path("click.lua");
-        std::fs::write(&script, format!("{CLICKS}{REPORT}"))?;
-        Ok(Self {
-            script,
-            requests: None,
-            connections,
-        })
-    }
-
     /// The requests of a file that [`write_requests`] wrote, over and over.
     pub fn replay(ground: &Ground, requests: PathBuf, connections: u32) -> Result<Self> {
         let script = ground.path("replay.lua");
         std::fs::write(&script, format!("{REPLAY}{REPORT}"))?;
         Ok(Self {
             script,
-            requests: Some(requests),
+            requests,
             connections,
         })
     }
@@ -72,7 +60,7 @@ impl Load {
             .arg("-s")
             .arg(&self.script)
             .arg(url)
-            .args(self.requests.iter())
+            .arg(&self.requests)
             .kill_on_drop(true)
             .output()
             .await

@@ -9,7 +9,7 @@ use tributary_domain::rules::{Link, ProgramFile, parse};
 use super::load::write_requests;
 use crate::ground::Ground;
 use crate::kafka::Bulk;
-use crate::random::{mix, unit};
+use crate::random::{Zipf, mix};
 use crate::streams::now;
 
 const HOST: &str = "go.bench.test";
@@ -43,16 +43,10 @@ pub async fn declare(ground: &Ground, links: u64) -> Result<()> {
 
 /// Writes visits of the first so many links for wrk: the one that is clicked most often gets a tenth of them, of 10,000.
 pub fn write_visits(file: &Path, visited: u64) -> Result<()> {
-    let mut shares = Vec::new();
-    let mut sum = 0.0;
-    for rank in 1..=visited {
-        sum += 1.0 / rank as f64;
-        shares.push(sum);
-    }
+    let links = Zipf::new(visited);
     let visit = |number: u64| {
         let hash = mix(number);
-        let rank = shares.partition_point(|share| *share < unit(hash) * sum) as u64;
-        request(&key(rank), mix(mix(hash) % VISITORS))
+        request(&key(links.rank(hash)), mix(mix(hash) % VISITORS))
     };
     write_requests(file, (0..REQUESTS).map(visit))
 }
