@@ -73,7 +73,6 @@ pub async fn analytics(
         event,
         buckets: matches!(group_by, GroupBy::Series),
         columns,
-        new_sales_only: false,
     }
     .ask(database)
     .await?;

@@ -48,7 +48,6 @@ struct Outcome {
 #[derive(Default)]
 struct Group {
     sums: Sums,
-    all_sales: i64,
     outcome: Outcome,
 }
 
@@ -93,7 +92,7 @@ pub async fn funnel(
     answer.insert("end".to_owned(), json!(period.text(period.end())));
     if let Some(grouping) = grouping {
         let mut groups: Vec<_> = asked.groups(grouping.fields).await?.into_iter().collect();
-        groups.sort_by_key(|(_, group)| std::cmp::Reverse((group.sums.clicks, group.sums.amount)));
+        groups.sort_by_key(|(_, group)| std::cmp::Reverse((group.sums.clicks, group.sums.new_amount)));
         let groups = groups.into_iter().map(|(values, group)| {
             let mut row = name_group(grouping, &values);
             row.extend(describe(&group, basis));
@@ -106,14 +105,11 @@ pub async fn funnel(
 }
 
 fn describe(group: &Group, basis: Basis) -> Map<String, JsonValue> {
-    let Group {
-        sums,
-        all_sales,
-        outcome,
-    } = group;
+    let Group { sums, outcome } = group;
     let clicks = sums.clicks;
     let (leads, sales, amount) = match basis {
-        Basis::Period => (sums.leads, sums.sales, sums.amount),
+        // A renewal is no step of a funnel.
+        Basis::Period => (sums.leads, sums.new_sales, sums.new_amount),
         Basis::Cohort => (outcome.leads, outcome.sales, outcome.amount),
     };
     let mut steps = vec![
@@ -124,7 +120,7 @@ fn describe(group: &Group, basis: Basis) -> Map<String, JsonValue> {
     if let Some(JsonValue::Object(step)) = steps.last_mut() {
         step.insert("saleAmount".to_owned(), json!(amount));
         if basis == Basis::Period {
-            step.insert("recurringSales".to_owned(), json!(all_sales - sums.sales));
+            step.insert("recurringSales".to_owned(), json!(sums.sales - sums.new_sales));
         }
     }
     let seconds = |count: i64, time: i64| {
@@ -174,28 +170,22 @@ impl Asked<'_> {
         &self,
         columns: &[(&'static str, Column)],
     ) -> Result<BTreeMap<Vec<String>, Group>, ApiError> {
-        let ask = |event, new_sales_only| Question {
+        let sums = Question {
             scope: self.scope,
             period: self.period,
             filters: self.filters,
-            event,
+            event: Event::Composite,
             buckets: false,
             columns,
-            new_sales_only,
         };
-        let (first, all) = (ask(Event::Composite, true), ask(Event::Sales, false));
-        let (first, all, outcomes) = tokio::try_join!(
-            first.ask(self.database),
-            all.ask(self.database),
+        let (sums, outcomes) = tokio::try_join!(
+            sums.ask(self.database),
             self.database.rows::<Outcome>("funnel", self.outcomes(columns)),
         )?;
         let mut groups: BTreeMap<Vec<String>, Group> = BTreeMap::new();
-        for sums in first {
+        for sums in sums {
             let group = groups.entry(sums.dimensions.clone()).or_default();
             group.sums = sums;
-        }
-        for sums in all {
-            groups.entry(sums.dimensions).or_default().all_sales = sums.sales;
         }
         for outcome in outcomes {
             let group = groups.entry(outcome.dimensions.clone()).or_default();

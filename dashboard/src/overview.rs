@@ -1,5 +1,7 @@
 //! `GET /overview`: the figures on top of the page, with the period before and with revenue that nobody earned.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use clickhouse::Row;
@@ -15,27 +17,87 @@ use crate::period_request::PeriodRequest;
 use crate::scope::{Scope, workspaces};
 use crate::server::Application;
 use crate::statement::Statement;
-use crate::sums::{Event, Grain, Question, Sums, each_slice};
+use crate::sums::{Grain, Sums, each_source};
 
-#[derive(Row, Deserialize, Default)]
-struct Machines {
+/// What one source says of one period.
+#[derive(Row, Deserialize)]
+struct Part {
+    source: String,
+    /// Of the period, or else of the one before.
+    current: u8,
+    /// Nobody earned it, for this reason.
+    nobody: u8,
+    reason: String,
+    currency: String,
+    figures: Vec<i64>,
+}
+
+/// Sales and their amount, by the reason why nobody earned them.
+type Reasons = BTreeMap<String, (i64, i64)>;
+
+#[derive(Default)]
+struct Totals {
+    current: Sums,
+    previous: Sums,
     bots: i64,
     duplicates: i64,
-}
-
-#[derive(Row, Deserialize)]
-struct Reason {
-    reason: String,
-    sales: i64,
-    amount: i64,
-}
-
-#[derive(Row, Deserialize, Default)]
-struct Money {
-    currency: String,
     refunds: i64,
     refunded: i64,
     commission: i64,
+    currency: String,
+    reasons: Reasons,
+}
+
+impl Totals {
+    fn add(&mut self, part: Part) {
+        let sums = if part.current == 1 {
+            &mut self.current
+        } else {
+            &mut self.previous
+        };
+        // Of the period before only what is compared is shown.
+        let is_shown = part.current == 1;
+        match (&*part.source, &*part.figures) {
+            ("clicks", [clicks, bots, duplicates]) => {
+                sums.clicks += clicks;
+                if is_shown {
+                    self.bots += bots;
+                    self.duplicates += duplicates;
+                }
+            }
+            ("conversions", [leads, sales, amount]) if part.nobody == 0 => {
+                sums.leads += leads;
+                sums.sales += sales;
+                sums.amount += amount;
+            }
+            ("conversions", [_, sales, amount]) if is_shown => {
+                let reason = self.reasons.entry(part.reason).or_default();
+                reason.0 += sales;
+                reason.1 += amount;
+            }
+            ("refunds", [refunds, refunded]) => {
+                self.refunds += refunds;
+                self.refunded += refunded;
+            }
+            ("commissions", [commission]) => self.commission += commission,
+            _ => {}
+        }
+        if is_shown {
+            self.currency = part.currency.max(std::mem::take(&mut self.currency));
+        }
+    }
+
+    /// The dearest first; what was taken back altogether is none.
+    fn reasons(&self) -> Vec<(&str, i64, i64)> {
+        let standing = self
+            .reasons
+            .iter()
+            .filter(|(_, figures)| **figures != (0, 0))
+            .map(|(reason, (sales, amount))| (reason.as_str(), *sales, *amount));
+        let mut reasons: Vec<_> = standing.collect();
+        reasons.sort_by_key(|(_, _, amount)| std::cmp::Reverse(*amount));
+        reasons
+    }
 }
 
 pub async fn overview(
@@ -53,71 +115,40 @@ pub async fn overview(
     let scope = Scope::take(&mut parameters, database).await?;
     parameters.finish()?;
     let period = resolve(request, &scope, database).await?;
-    let before = period.before();
-    let ask = |period| Question {
-        scope: &scope,
-        period,
-        filters: &filters,
-        event: Event::Composite,
-        buckets: false,
-        columns: &[],
-        new_sales_only: false,
-    };
-    let (current, previous) = (ask(&period), ask(&before));
-    let about = |sql: String| {
-        Statement::new(sql)
-            .with_all(scope.values())
-            .with_all(filters.values())
-    };
-    let (current, previous, machines, reasons, money) = tokio::try_join!(
-        current.ask(database),
-        previous.ask(database),
-        database.rows::<Machines>("machines", about(machines(&scope, &filters, &period))),
-        database.rows::<Reason>("unattributed", about(unattributed(&scope, &filters, &period))),
-        database.rows::<Money>("money", about(money(&scope, &filters, &period))),
-    )?;
-    let current = current.into_iter().next().unwrap_or_default();
-    let machines = machines.into_iter().next().unwrap_or_default();
-    let money = money.into_iter().next().unwrap_or_default();
-    Ok(Json(answer(
-        &period,
-        &current,
-        previous.first(),
-        &machines,
-        &reasons,
-        &money,
-    )))
+    let mut totals = Totals::default();
+    for part in database
+        .rows::<Part>("overview", statement(&scope, &filters, &period))
+        .await?
+    {
+        totals.add(part);
+    }
+    Ok(Json(answer(&period, &totals)))
 }
 
-fn answer(
-    period: &Period,
-    current: &Sums,
-    previous: Option<&Sums>,
-    machines: &Machines,
-    reasons: &[Reason],
-    money: &Money,
-) -> JsonValue {
-    let lost: i64 = reasons.iter().map(|row| row.amount).sum();
-    let mut answer = figures(current);
+fn answer(period: &Period, totals: &Totals) -> JsonValue {
+    let reasons = totals.reasons();
+    let lost: i64 = reasons.iter().map(|(_, _, amount)| amount).sum();
+    let total = totals.current.amount + lost;
+    let mut answer = figures(&totals.current);
     let rest = json!({
         "start": period.text(period.start()),
         "end": period.text(period.end()),
-        "currency": money.currency,
-        "bots": machines.bots,
-        "duplicates": machines.duplicates,
-        "refunds": money.refunds,
-        "refundAmount": money.refunded,
-        "commission": money.commission,
-        "totalAmount": current.amount + lost,
-        "netAmount": current.amount + lost - money.refunded,
+        "currency": totals.currency,
+        "bots": totals.bots,
+        "duplicates": totals.duplicates,
+        "refunds": totals.refunds,
+        "refundAmount": totals.refunded,
+        "commission": totals.commission,
+        "totalAmount": total,
+        "netAmount": total - totals.refunded,
         "unattributed": {
-            "sales": reasons.iter().map(|row| row.sales).sum::<i64>(),
+            "sales": reasons.iter().map(|(_, sales, _)| sales).sum::<i64>(),
             "saleAmount": lost,
             "reasons": reasons.iter()
-                .map(|row| json!({"reason": row.reason, "sales": row.sales, "saleAmount": row.amount}))
+                .map(|(reason, sales, amount)| json!({"reason": reason, "sales": sales, "saleAmount": amount}))
                 .collect::<Vec<_>>(),
         },
-        "previous": figures(previous.unwrap_or(&Sums::default())),
+        "previous": figures(&totals.previous),
     });
     if let JsonValue::Object(rest) = rest {
         answer.extend(rest);
@@ -125,98 +156,96 @@ fn answer(
     JsonValue::Object(answer)
 }
 
-fn machines(scope: &Scope, filters: &Filters, period: &Period) -> String {
-    let slices = each_slice(
-        period,
+/// One statement, in which each source is read once for both periods: what a query costs before it reads is most of what
+/// these cost.
+fn statement(scope: &Scope, filters: &Filters, period: &Period) -> Statement {
+    let before = period.before();
+    let current = |grain: Grain| format!("toUInt8({} >= {}) AS current", grain.milliseconds(), period.start());
+    let clicks = each_source(
+        &[&before, period],
         Grain::of_clicks(scope, filters, &[]),
         false,
         |grain, within| {
-            let (bots, duplicates, table) = match grain {
+            let (table, measures) = match grain {
                 Grain::Rows => (
-                    "toInt64(countIf(bot != ''))",
-                    "toInt64(countIf(bot = '' AND duplicate_of != ''))",
                     "clicks",
+                    "toInt64(countIf(bot = '' AND duplicate_of = '')), toInt64(countIf(bot != '')),
+                     toInt64(countIf(bot = '' AND duplicate_of != ''))",
                 ),
-                Grain::Hours => ("sum(raw.bots)", "sum(raw.duplicates)", "clicks_hourly"),
+                Grain::Hours => (
+                    "clicks_hourly",
+                    "sum(raw.clicks), sum(raw.bots), sum(raw.duplicates)",
+                ),
                 Grain::Days => (
-                    "toInt64(countIf(bot != ''))",
-                    "toInt64(countIf(bot = '' AND duplicate_of NOT IN ('')))",
                     "clicks",
+                    "toInt64(countIf(bot = '' AND duplicate_of IN (''))), toInt64(countIf(bot != '')),
+                     toInt64(countIf(bot = '' AND duplicate_of NOT IN ('')))",
                 ),
             };
             format!(
-                "SELECT {bots} AS bots, {duplicates} AS duplicates FROM {table} AS raw WHERE {within}{}",
+                "SELECT 'clicks' AS source, {}, toUInt8(0) AS nobody, '' AS reason, '' AS currency,
+                        [{measures}] AS figures
+                 FROM {table} AS raw WHERE {within}{} GROUP BY current",
+                current(grain),
                 filters.on_clicks()
             )
         },
     );
-    format!("SELECT sum(part.bots) AS bots, sum(part.duplicates) AS duplicates FROM ({slices}) AS part")
-}
-
-/// Sales that nobody earned. A filter on a partner or link leaves none, since these have neither.
-fn unattributed(scope: &Scope, filters: &Filters, period: &Period) -> String {
-    let slices = each_slice(
-        period,
-        Grain::of_ledger(scope, filters, &[]),
-        false,
-        |grain, within| {
-            let (sales, amount, table) = if grain == Grain::Rows {
-                (
-                    "toInt64(sumIf(sign, kind = 'sale'))",
-                    "sumIf(sign * raw.amount, kind = 'sale')",
-                    "conversions",
-                )
-            } else {
-                ("sum(raw.sales)", "sum(raw.amount)", "conversions_hourly")
-            };
-            format!(
-                "SELECT toString(raw.reason) AS reason, {sales} AS sales, {amount} AS amount
-             FROM {table} AS raw WHERE {within} AND attributed_by IN ('', 'none'){} GROUP BY reason",
-                filters.on_refunds()
+    let grain = Grain::of_ledger(scope, filters, &[]);
+    let conversions = each_source(&[&before, period], grain, false, |grain, within| {
+        let (table, measures, sold) = if grain == Grain::Rows {
+            (
+                "conversions",
+                "sumIf(sign * quantity, kind = 'lead'), toInt64(sumIf(sign, kind = 'sale')),
+                 sumIf(sign * raw.amount, kind = 'sale')",
+                "kind = 'sale'",
             )
-        },
-    );
-    format!(
-        "SELECT reason, sum(part.sales) AS sales, sum(part.amount) AS amount FROM ({slices}) AS part
-         GROUP BY reason HAVING sales != 0 OR amount != 0 ORDER BY amount DESC, reason"
-    )
-}
-
-fn money(scope: &Scope, filters: &Filters, period: &Period) -> String {
-    let slices = each_slice(
-        period,
-        Grain::of_ledger(scope, filters, &[]),
-        false,
-        |grain, within| {
-            let condition = format!("{within}{}", filters.on_refunds());
-            let commissions = format!("{within}{}", filters.on_commissions());
-            let (suffix, refunds, amount, sold) = if grain == Grain::Rows {
-                (
-                    "",
-                    "toInt64(sum(sign))",
-                    "sum(sign * raw.amount)",
-                    "raw.kind = 'sale'",
-                )
-            } else {
-                ("_hourly", "sum(raw.refunds)", "sum(raw.amount)", "raw.sales != 0")
-            };
-            format!(
-                "SELECT max(toString(raw.currency)) AS currency, {refunds} AS refunds, {amount} AS refunded,
-                    toInt64(0) AS commission
-             FROM refunds{suffix} AS raw WHERE {condition}
-             UNION ALL
-             SELECT '', toInt64(0), toInt64(0), {amount} FROM commissions{suffix} AS raw WHERE {commissions}
-             UNION ALL
-             SELECT max(toString(raw.currency)), toInt64(0), toInt64(0), toInt64(0)
-             FROM conversions{suffix} AS raw WHERE {condition} AND {sold}"
+        } else {
+            (
+                "conversions_hourly",
+                "sum(raw.leads), sum(raw.sales), sum(raw.amount)",
+                "raw.sales != 0",
             )
-        },
-    );
-    format!(
-        "SELECT max(part.currency) AS currency, sum(part.refunds) AS refunds, sum(part.refunded) AS refunded,
-                sum(part.commission) AS commission
-         FROM ({slices}) AS part"
-    )
+        };
+        // A filter on a partner or link leaves no sale that nobody earned, since these have neither.
+        format!(
+            "SELECT 'conversions' AS source, {}, toUInt8(attributed_by IN ('', 'none')) AS nobody,
+                    if(nobody = 1, toString(raw.reason), '') AS reason,
+                    maxIf(toString(raw.currency), {sold}) AS currency, [{measures}] AS figures
+             FROM {table} AS raw WHERE {within}{} GROUP BY current, nobody, reason",
+            current(grain),
+            filters.on_refunds()
+        )
+    });
+    let refunds = each_source(&[period], grain, false, |grain, within| {
+        let (table, measures) = if grain == Grain::Rows {
+            ("refunds", "toInt64(sum(sign)), sum(sign * raw.amount)")
+        } else {
+            ("refunds_hourly", "sum(raw.refunds), sum(raw.amount)")
+        };
+        format!(
+            "SELECT 'refunds' AS source, toUInt8(1) AS current, toUInt8(0) AS nobody, '' AS reason,
+                    max(toString(raw.currency)) AS currency, [{measures}] AS figures
+             FROM {table} AS raw WHERE {within}{}",
+            filters.on_refunds()
+        )
+    });
+    let commissions = each_source(&[period], grain, false, |grain, within| {
+        let (table, measure) = if grain == Grain::Rows {
+            ("commissions", "sum(sign * raw.amount)")
+        } else {
+            ("commissions_hourly", "sum(raw.amount)")
+        };
+        format!(
+            "SELECT 'commissions' AS source, toUInt8(1) AS current, toUInt8(0) AS nobody, '' AS reason,
+                    '' AS currency, [{measure}] AS figures
+             FROM {table} AS raw WHERE {within}{}",
+            filters.on_commissions()
+        )
+    });
+    Statement::new([clicks, conversions, refunds, commissions].join(" UNION ALL "))
+        .with_all(scope.values())
+        .with_all(filters.values())
 }
 
 /// `GET /workspaces`: what there is to look at.

@@ -69,7 +69,6 @@ pub async fn analytics(
         event: Event::Composite,
         buckets: group_by == GroupBy::Series,
         columns: by_link.map_or(&[], |grouping| grouping.fields),
-        new_sales_only: false,
     };
     let earned = database.rows::<Earned>("partner_earnings", earnings(&question));
     let (sums, earned) = tokio::try_join!(question.ask(database), earned)?;

@@ -47,11 +47,9 @@ pub struct Question<'a> {
     /// By bucket of the period.
     pub buckets: bool,
     pub columns: &'a [(&'static str, Column)],
-    /// Count only first sales of a customer: a renewal is no step of a funnel.
-    pub new_sales_only: bool,
 }
 
-/// One group's figures. `bucket` is its start in UTC milliseconds.
+/// One group's figures. `bucket` is its start in UTC milliseconds; new sales are the first of their customers.
 #[derive(Clone, Debug, Default, Row, Deserialize)]
 pub struct Sums {
     pub bucket: i64,
@@ -60,6 +58,8 @@ pub struct Sums {
     pub leads: i64,
     pub sales: i64,
     pub amount: i64,
+    pub new_sales: i64,
+    pub new_amount: i64,
 }
 
 impl Question<'_> {
@@ -84,7 +84,8 @@ impl Question<'_> {
         };
         let sql = format!(
             "SELECT bucket, dimensions, sum(part.clicks) AS clicks, sum(part.leads) AS leads,
-                    sum(part.sales) AS sales, sum(part.amount) AS amount
+                    sum(part.sales) AS sales, sum(part.amount) AS amount,
+                    sum(part.new_sales) AS new_sales, sum(part.new_amount) AS new_amount
              FROM ({}) AS part
              GROUP BY bucket, dimensions
              HAVING clicks != 0 OR leads != 0 OR sales != 0 OR amount != 0
@@ -101,8 +102,8 @@ impl Question<'_> {
     }
 
     fn clicks(&self) -> String {
-        each_slice(
-            self.period,
+        each_source(
+            &[self.period],
             Grain::of_clicks(self.scope, self.filters, self.columns),
             self.buckets,
             |grain, within| {
@@ -112,7 +113,8 @@ impl Question<'_> {
                     Grain::Days => ("clicks", DAILY_CLICKS),
                 };
                 format!(
-                "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount
+                "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount,
+                        toInt64(0) AS new_sales, toInt64(0) AS new_amount
                  FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
                 key = self.key(grain, true),
                 filters = self.filters.on_clicks(),
@@ -123,35 +125,39 @@ impl Question<'_> {
 
     fn conversions(&self) -> String {
         let grain = Grain::of_ledger(self.scope, self.filters, self.columns);
-        each_slice(self.period, grain, self.buckets, |grain, within| {
-            let new = if self.new_sales_only {
-                "sale_type != 'recurring'"
-            } else {
-                "1"
-            };
-            let (table, leads, sales, amount) = if grain == Grain::Rows {
+        each_source(&[self.period], grain, self.buckets, |grain, within| {
+            let (table, leads, sales) = if grain == Grain::Rows {
                 (
                     "conversions",
-                    "sumIf(sign * quantity, kind = 'lead')".to_owned(),
-                    format!("toInt64(sumIf(sign, kind = 'sale' AND {new}))"),
-                    format!("sumIf(sign * raw.amount, kind = 'sale' AND {new})"),
+                    "sumIf(sign * quantity, kind = 'lead')",
+                    [
+                        "toInt64(sumIf(sign, kind = 'sale'))",
+                        "sumIf(sign * raw.amount, kind = 'sale')",
+                        "toInt64(sumIf(sign, kind = 'sale' AND sale_type != 'recurring'))",
+                        "sumIf(sign * raw.amount, kind = 'sale' AND sale_type != 'recurring')",
+                    ],
                 )
             } else {
                 (
                     "conversions_hourly",
-                    "sum(raw.leads)".to_owned(),
-                    format!("sumIf(raw.sales, {new})"),
-                    format!("sumIf(raw.amount, {new})"),
+                    "sum(raw.leads)",
+                    [
+                        "sum(raw.sales)",
+                        "sum(raw.amount)",
+                        "sumIf(raw.sales, sale_type != 'recurring')",
+                        "sumIf(raw.amount, sale_type != 'recurring')",
+                    ],
                 )
             };
-            let nothing = "toInt64(0)".to_owned();
-            let (leads, sales, amount) = match self.event {
-                Event::Leads => (leads, nothing.clone(), nothing),
-                Event::Sales => (nothing, sales, amount),
-                Event::Clicks | Event::Composite => (leads, sales, amount),
+            let nothing = "toInt64(0)";
+            let (leads, [sales, amount, new_sales, new_amount]) = match self.event {
+                Event::Leads => (leads, [nothing; 4]),
+                Event::Sales => (nothing, sales),
+                Event::Clicks | Event::Composite => (leads, sales),
             };
             format!(
-                "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount
+                "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount,
+                        {new_sales} AS new_sales, {new_amount} AS new_amount
                  FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
                 key = self.key(grain, false),
                 filters = self.filters.on_conversions(),
@@ -221,7 +227,7 @@ impl Grain {
     }
 
     /// The time of a row, UTC milliseconds.
-    fn milliseconds(self) -> &'static str {
+    pub fn milliseconds(self) -> &'static str {
         match self {
             Self::Rows => "toUnixTimestamp64Milli(at)",
             Self::Hours => "toInt64(toUnixTimestamp(hour)) * 1000",
@@ -248,28 +254,33 @@ impl Grain {
     }
 }
 
-/// One SELECT for each slice of the period, from the coarse source where it can answer and from the rows elsewhere;
-/// `select` is given the source and the condition of scope and time. The slices' figures are to be added up.
-pub fn each_slice(
-    period: &Period,
+/// A SELECT of the coarse source for whatever it can answer of the periods, and one of the rows for what sticks out;
+/// `select` is given the source and the condition of scope and time. The figures of both are to be added up.
+pub fn each_source(
+    periods: &[&Period],
     coarse: Grain,
     buckets: bool,
     select: impl Fn(Grain, &str) -> String,
 ) -> String {
-    let slices = match coarse {
-        Grain::Rows => vec![(false, period.start(), period.end())],
-        Grain::Hours => period.slices(3_600_000, buckets),
-        Grain::Days => period.slices(86_400_000, buckets),
-    };
-    let selects: Vec<String> = slices
+    let (mut of_coarse, mut of_rows) = (Vec::new(), Vec::new());
+    for period in periods {
+        let slices = match coarse {
+            Grain::Rows => vec![(false, period.start(), period.end())],
+            Grain::Hours => period.slices(3_600_000, buckets),
+            Grain::Days => period.slices(86_400_000, buckets),
+        };
+        for (whole, start, end) in slices {
+            if whole {
+                of_coarse.push(coarse.between(start, end));
+            } else {
+                of_rows.push(Grain::Rows.between(start, end));
+            }
+        }
+    }
+    let selects: Vec<String> = [(coarse, of_coarse), (Grain::Rows, of_rows)]
         .into_iter()
-        .map(|(whole, start, end)| {
-            let grain = if whole { coarse } else { Grain::Rows };
-            select(
-                grain,
-                &format!("{} AND {}", grain.scope(), grain.between(start, end)),
-            )
-        })
+        .filter(|(_, slices)| !slices.is_empty())
+        .map(|(grain, slices)| select(grain, &format!("{} AND ({})", grain.scope(), slices.join(" OR "))))
         .collect();
     selects.join(" UNION ALL ")
 }

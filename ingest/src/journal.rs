@@ -138,7 +138,10 @@ impl Journal {
         client
             .set("acks", "all")
             .set("enable.idempotence", "true")
-            .set("linger.ms", "2")
+            // About as long as a busy broker takes to answer: an idempotent producer has one batch of a partition on its
+            // way, and librdkafka looks for the answer without pause once the next is due (ADR 0025).
+            .set("linger.ms", "4")
+            .set("compression.codec", "lz4")
             .set("partitioner", "murmur2_random")
             .set("message.max.bytes", "2097152")
             // Gives up when the callers have: what is answered 503 does not pile up.
