@@ -14,7 +14,6 @@ use serde_json::{Map, Value as JsonValue, json};
 
 use crate::period::utc_text;
 use crate::scope::SCOPE;
-use crate::sums::DAILY_CLICKS;
 
 /// What is told apart, by which column, and what is told of each.
 pub struct Kind {
@@ -59,7 +58,7 @@ type Measures = [&'static str; 8];
 
 const NONE: &str = "toInt64(0)";
 
-const CLICKS: Measures = [DAILY_CLICKS, NONE, NONE, NONE, NONE, NONE, "''", NONE];
+const CLICKS: Measures = ["sum(raw.clicks)", NONE, NONE, NONE, NONE, NONE, "''", NONE];
 
 const CONVERSIONS: Measures = [
     NONE,
@@ -94,7 +93,7 @@ impl Kind {
             self.part("commissions", COMMISSIONS),
         ];
         if self.of_clicks {
-            parts.push(self.part("clicks", CLICKS));
+            parts.push(self.part("clicks_daily", CLICKS));
         }
         let places = (1..=self.labels.len()).map(|place| format!("max(part.label_{place})"));
         let labels = places.collect::<Vec<_>>().join(", ");

@@ -9,7 +9,7 @@ use tributary_domain::rules::Link;
 
 use crate::period::utc_text;
 use crate::record::{
-    click, dimension, dimensions, dimensions_of, link, named_link, parsed, partner, text_or_null,
+    LedgerRow, click, dimension, dimensions, dimensions_of, link, named_link, parsed, partner, text_or_null,
 };
 
 /// A conversion that stands.
@@ -85,8 +85,10 @@ impl From<Conversion> for ConversionRow {
     }
 }
 
-impl ConversionRow {
-    pub fn columns() -> String {
+impl LedgerRow for ConversionRow {
+    const TABLE: &str = "conversions";
+
+    fn columns() -> String {
         format!(
             "id, revision, kind, toUnixTimestamp64Milli(at) AS at_ms, object, keys, event_name, status, amount,
              currency, original_amount, original_currency, fx, quantity, sale_type, billing, source, attributed_by,
@@ -96,7 +98,9 @@ impl ConversionRow {
             dimensions(false)
         )
     }
+}
 
+impl ConversionRow {
     /// As an event, in Dub's shape.
     pub fn event(&self) -> Value {
         let mut event = json!({

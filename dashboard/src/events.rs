@@ -17,7 +17,7 @@ use crate::filters::{Attribution, Filters};
 use crate::parameters::Parameters;
 use crate::period::Interval;
 use crate::period_request::PeriodRequest;
-use crate::record::{ClickRow, RefundRow, standing};
+use crate::record::{ClickRow, LedgerRow as _, RefundRow, standing};
 use crate::scope::{SCOPE, Scope};
 use crate::server::Application;
 use crate::statement::{Statement, Value};

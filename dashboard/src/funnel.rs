@@ -1,8 +1,9 @@
 //! `GET /funnel`: clicks → leads → sales with drop-off, breakdown and the median time to convert.
 //!
 //! Two bases. `period` counts what happened in the period: clicks, leads by quantity, first sales of customers
-//! (renewals are told apart as `recurringSales`). `cohort` takes the clicks of the period and asks what became of
-//! them, whenever: each step counts clicks, so no step exceeds the one before that implies it.
+//! (renewals are told apart as `recurringSales`), and the median is of their times since the click. `cohort` takes the
+//! clicks of the period and asks what became of them, whenever: each step counts clicks, so no step exceeds the one
+//! before that implies it, and the median is of the clicks' first leads and sales.
 //!
 //! Invariant: only attributed, standing conversions count, whatever was retracted on the way.
 
@@ -34,7 +35,8 @@ enum Basis {
     Cohort,
 }
 
-/// What became of clicks: counted in clicks, times in milliseconds after the click.
+/// What became of clicks, with the median times in milliseconds after the click: counted in conversions of the period, or
+/// in clicks of the cohort.
 #[derive(Clone, Debug, Default, Row, Deserialize)]
 struct Outcome {
     dimensions: Vec<String>,
@@ -194,12 +196,10 @@ impl Asked<'_> {
         Ok(groups)
     }
 
-    /// By click, its first lead and its first sale.
     fn outcomes(&self, columns: &[(&'static str, Column)]) -> Statement {
-        let (time, counted) = match self.basis {
-            // A renewal in the period is no conversion of the click that once led to it.
-            Basis::Period => ("at", "sale_type != 'recurring'"),
-            Basis::Cohort => ("clicked_at", "1"),
+        let (time, sql) = match self.basis {
+            Basis::Period => ("at", Self::of_conversions as fn(&str, &str) -> String),
+            Basis::Cohort => ("clicked_at", Self::of_clicks as fn(&str, &str) -> String),
         };
         let condition = format!(
             "{SCOPE} AND {time} >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
@@ -207,7 +207,44 @@ impl Asked<'_> {
              AND click_id != '' AND kind IN ('lead', 'sale'){}",
             self.filters.on_conversions()
         );
-        let sql = format!(
+        Statement::new(sql(&dimensions(columns, false), &condition))
+            .with_all(self.scope.values())
+            .with_all(self.filters.values())
+            .with("start", Value::Integer(self.period.start()))
+            .with("end", Value::Integer(self.period.end()))
+    }
+
+    /// Times of leads and first sales; a renewal in the period is no conversion of the click that once led to it. What
+    /// was taken back has the same time, so that sums by time leave what stands.
+    fn of_conversions(dimensions: &str, condition: &str) -> String {
+        let median = |kind: &str| {
+            format!(
+                "toInt64(quantileExactWeightedIf(0.5)(seconds, toUInt64(standing), kind = '{kind}')) * 1000"
+            )
+        };
+        format!(
+            "SELECT dimensions,
+                    toInt64(sumIf(standing, kind = 'lead')) AS leads,
+                    toInt64(sumIf(standing, kind = 'sale')) AS sales,
+                    toInt64(0) AS amount, {} AS to_lead, {} AS to_sale
+             FROM (
+                SELECT {dimensions} AS dimensions, kind,
+                       intDiv(toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(clicked_at), 1000) AS seconds,
+                       sum(sign) AS standing
+                FROM conversions AS raw
+                WHERE {condition} AND sale_type != 'recurring'
+                GROUP BY dimensions, kind, seconds
+                HAVING standing > 0
+             ) AS time
+             GROUP BY dimensions",
+            median("lead"),
+            median("sale"),
+        )
+    }
+
+    /// By click, its first lead and its first sale.
+    fn of_clicks(dimensions: &str, condition: &str) -> String {
+        format!(
             "SELECT dimensions,
                     toInt64(countIf(click.leads > 0)) AS leads,
                     toInt64(countIf(click.sales > 0)) AS sales,
@@ -218,22 +255,16 @@ impl Asked<'_> {
                 SELECT {dimensions} AS dimensions,
                        any(toUnixTimestamp64Milli(clicked_at)) AS clicked,
                        countIf(kind = 'lead') AS leads,
-                       countIf(kind = 'sale' AND {counted}) AS sales,
+                       countIf(kind = 'sale') AS sales,
                        sumIf(raw.amount, kind = 'sale') AS amount,
                        minIf(toUnixTimestamp64Milli(at), kind = 'lead') AS lead_at,
-                       minIf(toUnixTimestamp64Milli(at), kind = 'sale' AND {counted}) AS sale_at
+                       minIf(toUnixTimestamp64Milli(at), kind = 'sale') AS sale_at
                 FROM conversions AS raw
                 WHERE {standing}
                 GROUP BY click_id, dimensions
              ) AS click
              GROUP BY dimensions",
-            dimensions = dimensions(columns, false),
-            standing = standing("conversions", &condition),
-        );
-        Statement::new(sql)
-            .with_all(self.scope.values())
-            .with_all(self.filters.values())
-            .with("start", Value::Integer(self.period.start()))
-            .with("end", Value::Integer(self.period.end()))
+            standing = standing("conversions", condition),
+        )
     }
 }

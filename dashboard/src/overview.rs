@@ -160,7 +160,13 @@ fn answer(period: &Period, totals: &Totals) -> JsonValue {
 /// these cost.
 fn statement(scope: &Scope, filters: &Filters, period: &Period) -> Statement {
     let before = period.before();
-    let current = |grain: Grain| format!("toUInt8({} >= {}) AS current", grain.milliseconds(), period.start());
+    let current = |grain: Grain| {
+        format!(
+            "toUInt8({} >= {}) AS current",
+            grain.milliseconds(),
+            period.start()
+        )
+    };
     let clicks = each_source(
         &[&before, period],
         Grain::of_clicks(scope, filters, &[]),
@@ -177,9 +183,8 @@ fn statement(scope: &Scope, filters: &Filters, period: &Period) -> Statement {
                     "sum(raw.clicks), sum(raw.bots), sum(raw.duplicates)",
                 ),
                 Grain::Days => (
-                    "clicks",
-                    "toInt64(countIf(bot = '' AND duplicate_of IN (''))), toInt64(countIf(bot != '')),
-                     toInt64(countIf(bot = '' AND duplicate_of NOT IN ('')))",
+                    "clicks_daily",
+                    "sum(raw.clicks), sum(raw.bots), sum(raw.duplicates)",
                 ),
             };
             format!(

@@ -12,7 +12,7 @@ use crate::conversion_record::ConversionRow;
 use crate::database::Database;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
-use crate::record::{CommissionRow, RefundRow, standing};
+use crate::record::{CommissionRow, LedgerRow, RefundRow, standing};
 use crate::scope::{SCOPE, Scope};
 use crate::server::Application;
 use crate::statement::{Statement, Value};
@@ -22,9 +22,9 @@ const OBJECT_KINDS: [&str; 6] = ["ch", "pi", "in", "cs", "sale", "lead"];
 
 const LONGEST_ID: usize = 500;
 
-const BY_KEYS: &str = "hasAny(keys, {keys:Array(String)})";
-const BY_ID: &str = "id = {id:String}";
-const OF_CONVERSIONS: &str = "conversion_id IN {ids:Array(String)}";
+const BY_KEYS: &str = "hasAny(keys, {values:Array(String)})";
+const BY_ID: &str = "id IN {values:Array(String)}";
+const OF_CONVERSIONS: &str = "conversion_id IN {values:Array(String)}";
 
 pub async fn payment(
     State(application): State<Application>,
@@ -43,20 +43,22 @@ pub async fn payment(
         ));
     }
 
+    // What follows from a conversion carries its keys.
+    let keys = keys_of(&id);
+    let (mut conversions, mut refunds, mut commissions) = tokio::try_join!(
+        database.rows::<ConversionRow>("payment", find::<ConversionRow>(&scope, BY_KEYS, keys.clone())),
+        database.rows::<RefundRow>("payment", find::<RefundRow>(&scope, BY_KEYS, keys.clone())),
+        database.rows::<CommissionRow>("payment", find::<CommissionRow>(&scope, BY_KEYS, keys.clone())),
+    )?;
     // One after the other: an index finds keys or IDs, and neither for "or".
-    let mut conversions = Vec::new();
-    for by in [BY_KEYS, BY_ID] {
-        if conversions.is_empty() {
-            let statement = find(
-                &scope,
-                &id,
-                keys_of(&id),
-                &ConversionRow::columns(),
-                "conversions",
-                by,
-            );
-            conversions = database.rows::<ConversionRow>("payment", statement).await?;
-        }
+    if conversions.is_empty() {
+        let by_id = find::<ConversionRow>(&scope, BY_ID, vec![id.clone()]);
+        conversions = database.rows("payment", by_id).await?;
+        let ids: Vec<String> = conversions.iter().map(|row| row.id.clone()).collect();
+        (refunds, commissions) = tokio::try_join!(
+            database.rows("payment", find::<RefundRow>(&scope, OF_CONVERSIONS, ids.clone())),
+            database.rows("payment", find::<CommissionRow>(&scope, OF_CONVERSIONS, ids)),
+        )?;
     }
     // Leads that carry the same key stand aside: the payment is the sale.
     let Some(conversion) = conversions
@@ -66,23 +68,9 @@ pub async fn payment(
     else {
         return Err(not_found(&id, &scope, database).await?);
     };
-    let ids: Vec<String> = conversions.iter().map(|row| row.id.clone()).collect();
-    let keys: Vec<String> = conversions.iter().flat_map(|row| row.keys.clone()).collect();
-    // What follows from a conversion carries its keys.
-    let by = if keys.is_empty() {
-        OF_CONVERSIONS.to_owned()
-    } else {
-        format!("{OF_CONVERSIONS} AND {BY_KEYS}")
-    };
-    let follow = |columns: &str, table: &str| {
-        find(&scope, &id, keys.clone(), columns, table, &by).with("ids", Value::Texts(ids.clone()))
-    };
-    let refunds = follow(&RefundRow::columns(), "refunds");
-    let commissions = follow(CommissionRow::columns(), "commissions");
-    let (refunds, commissions) = tokio::try_join!(
-        database.rows::<RefundRow>("payment", refunds),
-        database.rows::<CommissionRow>("payment", commissions),
-    )?;
+    let is_of_these = |id: &str| conversions.iter().any(|conversion| conversion.id == id);
+    refunds.retain(|refund| is_of_these(&refund.conversion_id));
+    commissions.retain(|commission| is_of_these(&commission.conversion_id));
     let refunded: i64 = refunds.iter().map(|row| row.amount).sum();
     let sold: i64 = conversions
         .iter()
@@ -116,15 +104,16 @@ pub fn keys_of(id: &str) -> Vec<String> {
     std::iter::once(id.to_owned()).chain(prefixed).collect()
 }
 
-fn find(scope: &Scope, id: &str, keys: Vec<String>, columns: &str, table: &str, by: &str) -> Statement {
-    let condition = format!("{SCOPE} AND {by}");
+/// Rows that stand, by one of the conditions. They are few, so that what was taken back is told among them.
+fn find<T: LedgerRow>(scope: &Scope, by: &str, values: Vec<String>) -> Statement {
     Statement::new(format!(
-        "SELECT {columns} FROM {table} WHERE {} ORDER BY at, id",
-        standing(table, &condition)
+        "SELECT {} FROM {} PREWHERE {SCOPE} AND {by}
+         QUALIFY sign = 1 AND sum(sign) OVER (PARTITION BY id, revision) = 1 ORDER BY at, id",
+        T::columns(),
+        T::TABLE
     ))
     .with_all(scope.values())
-    .with("id", Value::Text(id.to_owned()))
-    .with("keys", Value::Texts(keys))
+    .with("values", Value::Texts(values))
 }
 
 #[derive(Row, Deserialize)]
@@ -144,8 +133,7 @@ async fn not_found(id: &str, scope: &Scope, database: &Database) -> Result<ApiEr
         )
     ))
     .with_all(scope.values())
-    .with("id", Value::Text(id.to_owned()))
-    .with("keys", Value::Texts(keys_of(id)));
+    .with("values", Value::Texts(keys_of(id)));
     let elsewhere: Vec<Elsewhere> = database.rows("payment_elsewhere", statement).await?;
     let Scope { workspace, mode, .. } = scope;
     let next = match elsewhere.first() {

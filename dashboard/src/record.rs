@@ -20,6 +20,15 @@ pub fn standing(table: &str, condition: &str) -> String {
     )
 }
 
+/// A row of a ledger table as it is shown.
+pub trait LedgerRow {
+    /// Its table.
+    const TABLE: &str;
+
+    /// What is read of it.
+    fn columns() -> String;
+}
+
 const DIMENSIONS: [&str; 25] = [
     "click_id",
     "link_id",
@@ -263,8 +272,10 @@ pub struct RefundRow {
     explanation: String,
 }
 
-impl RefundRow {
-    pub fn columns() -> String {
+impl LedgerRow for RefundRow {
+    const TABLE: &str = "refunds";
+
+    fn columns() -> String {
         format!(
             "id, kind, toUnixTimestamp64Milli(at) AS at_ms, object, conversion_id, status, reason, amount, currency,
              original_amount, original_currency, commission, toUnixTimestamp64Milli(clicked_at) AS clicked_ms, {},
@@ -272,7 +283,9 @@ impl RefundRow {
             dimensions(false)
         )
     }
+}
 
+impl RefundRow {
     pub fn event(&self) -> Value {
         json!({
             "event": "refund",
@@ -334,7 +347,7 @@ pub struct CommissionRow {
     id: String,
     kind: String,
     at_ms: i64,
-    conversion_id: String,
+    pub conversion_id: String,
     refund_id: String,
     pub amount: i64,
     currency: String,
@@ -347,12 +360,17 @@ pub struct CommissionRow {
     explanation: String,
 }
 
-impl CommissionRow {
-    pub fn columns() -> &'static str {
+impl LedgerRow for CommissionRow {
+    const TABLE: &str = "commissions";
+
+    fn columns() -> String {
         "id, kind, toUnixTimestamp64Milli(at) AS at_ms, conversion_id, refund_id, amount, currency, state,
          toUnixTimestamp64Milli(due_at) AS due_ms, reward_id, reason, payout_id, partner_id, explanation"
+            .to_owned()
     }
+}
 
+impl CommissionRow {
     pub fn full(&self) -> Value {
         json!({
             "id": self.id,

@@ -110,7 +110,7 @@ impl Question<'_> {
                 let (table, measure) = match grain {
                     Grain::Rows => ("clicks", "toInt64(countIf(bot = '' AND duplicate_of = ''))"),
                     Grain::Hours => ("clicks_hourly", "sum(raw.clicks)"),
-                    Grain::Days => ("clicks", DAILY_CLICKS),
+                    Grain::Days => ("clicks_daily", "sum(raw.clicks)"),
                 };
                 format!(
                 "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount,
@@ -178,10 +178,6 @@ impl Question<'_> {
     }
 }
 
-/// Clicks of people as the projection by day and link has them. Asked of the table, not of `clicks_daily`: a view sums
-/// up by all of its columns first, and then by those that were asked for.
-pub const DAILY_CLICKS: &str = "toInt64(countIf(bot = '' AND duplicate_of IN ('')))";
-
 /// What one row of a source is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grain {
@@ -231,7 +227,7 @@ impl Grain {
         match self {
             Self::Rows => "toUnixTimestamp64Milli(at)",
             Self::Hours => "toInt64(toUnixTimestamp(hour)) * 1000",
-            Self::Days => "toInt64(toUnixTimestamp(toStartOfDay(toDateTime(at, 'UTC')))) * 1000",
+            Self::Days => "toInt64(toUnixTimestamp(day)) * 1000",
         }
     }
 
@@ -244,7 +240,7 @@ impl Grain {
                 );
             }
             Self::Hours => "hour",
-            Self::Days => "toStartOfDay(toDateTime(at, 'UTC'))",
+            Self::Days => "day",
         };
         format!(
             "{time} >= toDateTime({}, 'UTC') AND {time} < toDateTime({}, 'UTC')",

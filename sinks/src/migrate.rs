@@ -33,6 +33,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0010_small_roll_ups",
         include_str!("../migrations/0010_small_roll_ups.sql"),
     ),
+    (
+        "0011_views_of_projections",
+        include_str!("../migrations/0011_views_of_projections.sql"),
+    ),
 ];
 
 /// A migration that was applied by this call.

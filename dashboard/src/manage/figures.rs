@@ -13,7 +13,6 @@ use tributary_domain::requests::KeyOwner;
 use crate::database::Database;
 use crate::scope::{SCOPE, Scope};
 use crate::statement::{Statement, Value as Given};
-use crate::sums::DAILY_CLICKS;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -40,9 +39,9 @@ pub(super) async fn add(body: &mut Value, caller: &KeyOwner, database: &Database
         "SELECT link_id, sum(part.clicks) AS clicks, sum(part.leads) AS leads, sum(part.conversions) AS conversions,
                 sum(part.sales) AS sales, sum(part.amount) AS amount
          FROM (
-           SELECT toString(link_id) AS link_id, {DAILY_CLICKS} AS clicks, toInt64(0) AS leads,
+           SELECT toString(link_id) AS link_id, sum(raw.clicks) AS clicks, toInt64(0) AS leads,
                   toInt64(0) AS conversions, toInt64(0) AS sales, toInt64(0) AS amount
-           FROM clicks AS raw WHERE {SCOPE} AND link_id IN {{links:Array(String)}} GROUP BY link_id
+           FROM clicks_daily AS raw WHERE {SCOPE} AND link_id IN {{links:Array(String)}} GROUP BY link_id
            UNION ALL
            SELECT toString(link_id), toInt64(0), sumIf(sign * quantity, kind = 'lead'),
                   toInt64(sumIf(sign, kind = 'sale' AND sale_type != 'recurring')),
