@@ -78,6 +78,7 @@ mod tests {
         assert_eq!(text(5, 22).len(), 22);
         assert!(unit(u64::MAX) < 1.0 && unit(0) == 0.0);
     }
+
     #[test]
     fn zipf_draws_the_second_half_as_often_as_the_first() {
         let (zipf, mut drawn) = (Zipf::new(3), [0_u32; 3]);

@@ -197,9 +197,9 @@ impl Asked<'_> {
     }
 
     fn outcomes(&self, columns: &[(&'static str, Column)]) -> Statement {
-        let (time, sql) = match self.basis {
-            Basis::Period => ("at", Self::of_conversions as fn(&str, &str) -> String),
-            Basis::Cohort => ("clicked_at", Self::of_clicks as fn(&str, &str) -> String),
+        let time = match self.basis {
+            Basis::Period => "at",
+            Basis::Cohort => "clicked_at",
         };
         let condition = format!(
             "{SCOPE} AND {time} >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
@@ -207,64 +207,67 @@ impl Asked<'_> {
              AND click_id != '' AND kind IN ('lead', 'sale'){}",
             self.filters.on_conversions()
         );
-        Statement::new(sql(&dimensions(columns, false), &condition))
+        let dimensions = dimensions(columns, false);
+        let sql = match self.basis {
+            Basis::Period => of_conversions(&dimensions, &condition),
+            Basis::Cohort => of_clicks(&dimensions, &condition),
+        };
+        Statement::new(sql)
             .with_all(self.scope.values())
             .with_all(self.filters.values())
             .with("start", Value::Integer(self.period.start()))
             .with("end", Value::Integer(self.period.end()))
     }
+}
 
-    /// Times of leads and first sales; a renewal in the period is no conversion of the click that once led to it. What
-    /// was taken back has the same time, so that sums by time leave what stands.
-    fn of_conversions(dimensions: &str, condition: &str) -> String {
-        let median = |kind: &str| {
-            format!(
-                "toInt64(quantileExactWeightedIf(0.5)(seconds, toUInt64(standing), kind = '{kind}')) * 1000"
-            )
-        };
-        format!(
-            "SELECT dimensions,
-                    toInt64(sumIf(standing, kind = 'lead')) AS leads,
-                    toInt64(sumIf(standing, kind = 'sale')) AS sales,
-                    toInt64(0) AS amount, {} AS to_lead, {} AS to_sale
-             FROM (
-                SELECT {dimensions} AS dimensions, kind,
-                       intDiv(toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(clicked_at), 1000) AS seconds,
-                       sum(sign) AS standing
-                FROM conversions AS raw
-                WHERE {condition} AND sale_type != 'recurring'
-                GROUP BY dimensions, kind, seconds
-                HAVING standing > 0
-             ) AS time
-             GROUP BY dimensions",
-            median("lead"),
-            median("sale"),
-        )
-    }
+/// Times of leads and first sales; a renewal in the period is no conversion of the click that once led to it. What
+/// was taken back has the same time, so that sums by time leave what stands.
+fn of_conversions(dimensions: &str, condition: &str) -> String {
+    let median = |kind: &str| {
+        format!("toInt64(quantileExactWeightedIf(0.5)(seconds, toUInt64(standing), kind = '{kind}')) * 1000")
+    };
+    format!(
+        "SELECT dimensions,
+                toInt64(sumIf(standing, kind = 'lead')) AS leads,
+                toInt64(sumIf(standing, kind = 'sale')) AS sales,
+                toInt64(0) AS amount, {} AS to_lead, {} AS to_sale
+         FROM (
+            SELECT {dimensions} AS dimensions, kind,
+                   intDiv(toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(clicked_at), 1000) AS seconds,
+                   sum(sign) AS standing
+            FROM conversions AS raw
+            WHERE {condition} AND sale_type != 'recurring'
+            GROUP BY dimensions, kind, seconds
+            HAVING standing > 0
+         ) AS time
+         GROUP BY dimensions",
+        median("lead"),
+        median("sale"),
+    )
+}
 
-    /// By click, its first lead and its first sale.
-    fn of_clicks(dimensions: &str, condition: &str) -> String {
-        format!(
-            "SELECT dimensions,
-                    toInt64(countIf(click.leads > 0)) AS leads,
-                    toInt64(countIf(click.sales > 0)) AS sales,
-                    sum(click.amount) AS amount,
-                    quantileExactLowIf(0.5)(lead_at - clicked, click.leads > 0) AS to_lead,
-                    quantileExactLowIf(0.5)(sale_at - clicked, click.sales > 0) AS to_sale
-             FROM (
-                SELECT {dimensions} AS dimensions,
-                       any(toUnixTimestamp64Milli(clicked_at)) AS clicked,
-                       countIf(kind = 'lead') AS leads,
-                       countIf(kind = 'sale') AS sales,
-                       sumIf(raw.amount, kind = 'sale') AS amount,
-                       minIf(toUnixTimestamp64Milli(at), kind = 'lead') AS lead_at,
-                       minIf(toUnixTimestamp64Milli(at), kind = 'sale') AS sale_at
-                FROM conversions AS raw
-                WHERE {standing}
-                GROUP BY click_id, dimensions
-             ) AS click
-             GROUP BY dimensions",
-            standing = standing("conversions", condition),
-        )
-    }
+/// By click, its first lead and its first sale.
+fn of_clicks(dimensions: &str, condition: &str) -> String {
+    format!(
+        "SELECT dimensions,
+                toInt64(countIf(click.leads > 0)) AS leads,
+                toInt64(countIf(click.sales > 0)) AS sales,
+                sum(click.amount) AS amount,
+                quantileExactLowIf(0.5)(lead_at - clicked, click.leads > 0) AS to_lead,
+                quantileExactLowIf(0.5)(sale_at - clicked, click.sales > 0) AS to_sale
+         FROM (
+            SELECT {dimensions} AS dimensions,
+                   any(toUnixTimestamp64Milli(clicked_at)) AS clicked,
+                   countIf(kind = 'lead') AS leads,
+                   countIf(kind = 'sale') AS sales,
+                   sumIf(raw.amount, kind = 'sale') AS amount,
+                   minIf(toUnixTimestamp64Milli(at), kind = 'lead') AS lead_at,
+                   minIf(toUnixTimestamp64Milli(at), kind = 'sale') AS sale_at
+            FROM conversions AS raw
+            WHERE {standing}
+            GROUP BY click_id, dimensions
+         ) AS click
+         GROUP BY dimensions",
+        standing = standing("conversions", condition),
+    )
 }

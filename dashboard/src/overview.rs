@@ -50,13 +50,13 @@ struct Totals {
 
 impl Totals {
     fn add(&mut self, part: Part) {
-        let sums = if part.current == 1 {
+        // Of the period before only what is compared is shown.
+        let is_shown = part.current == 1;
+        let sums = if is_shown {
             &mut self.current
         } else {
             &mut self.previous
         };
-        // Of the period before only what is compared is shown.
-        let is_shown = part.current == 1;
         match (&*part.source, &*part.figures) {
             ("clicks", [clicks, bots, duplicates]) => {
                 sums.clicks += clicks;
@@ -172,42 +172,33 @@ fn statement(scope: &Scope, filters: &Filters, period: &Period) -> Statement {
         Grain::of_clicks(scope, filters, &[]),
         false,
         |grain, within| {
-            let (table, measures) = match grain {
-                Grain::Rows => (
-                    "clicks",
+            let measures = match grain {
+                Grain::Rows => {
                     "toInt64(countIf(bot = '' AND duplicate_of = '')), toInt64(countIf(bot != '')),
-                     toInt64(countIf(bot = '' AND duplicate_of != ''))",
-                ),
-                Grain::Hours => (
-                    "clicks_hourly",
-                    "sum(raw.clicks), sum(raw.bots), sum(raw.duplicates)",
-                ),
-                Grain::Days => (
-                    "clicks_daily",
-                    "sum(raw.clicks), sum(raw.bots), sum(raw.duplicates)",
-                ),
+                     toInt64(countIf(bot = '' AND duplicate_of != ''))"
+                }
+                Grain::Hours | Grain::Days => "sum(raw.clicks), sum(raw.bots), sum(raw.duplicates)",
             };
             format!(
                 "SELECT 'clicks' AS source, {}, toUInt8(0) AS nobody, '' AS reason, '' AS currency,
                         [{measures}] AS figures
-                 FROM {table} AS raw WHERE {within}{} GROUP BY current",
+                 FROM clicks{} AS raw WHERE {within}{} GROUP BY current",
                 current(grain),
+                grain.suffix(),
                 filters.on_clicks()
             )
         },
     );
     let grain = Grain::of_ledger(scope, filters, &[]);
     let conversions = each_source(&[&before, period], grain, false, |grain, within| {
-        let (table, measures, sold) = if grain == Grain::Rows {
+        let (measures, sold) = if grain == Grain::Rows {
             (
-                "conversions",
                 "sumIf(sign * quantity, kind = 'lead'), toInt64(sumIf(sign, kind = 'sale')),
                  sumIf(sign * raw.amount, kind = 'sale')",
                 "kind = 'sale'",
             )
         } else {
             (
-                "conversions_hourly",
                 "sum(raw.leads), sum(raw.sales), sum(raw.amount)",
                 "raw.sales != 0",
             )
@@ -217,34 +208,37 @@ fn statement(scope: &Scope, filters: &Filters, period: &Period) -> Statement {
             "SELECT 'conversions' AS source, {}, toUInt8(attributed_by IN ('', 'none')) AS nobody,
                     if(nobody = 1, toString(raw.reason), '') AS reason,
                     maxIf(toString(raw.currency), {sold}) AS currency, [{measures}] AS figures
-             FROM {table} AS raw WHERE {within}{} GROUP BY current, nobody, reason",
+             FROM conversions{} AS raw WHERE {within}{} GROUP BY current, nobody, reason",
             current(grain),
+            grain.suffix(),
             filters.on_refunds()
         )
     });
     let refunds = each_source(&[period], grain, false, |grain, within| {
-        let (table, measures) = if grain == Grain::Rows {
-            ("refunds", "toInt64(sum(sign)), sum(sign * raw.amount)")
+        let measures = if grain == Grain::Rows {
+            "toInt64(sum(sign)), sum(sign * raw.amount)"
         } else {
-            ("refunds_hourly", "sum(raw.refunds), sum(raw.amount)")
+            "sum(raw.refunds), sum(raw.amount)"
         };
         format!(
             "SELECT 'refunds' AS source, toUInt8(1) AS current, toUInt8(0) AS nobody, '' AS reason,
                     max(toString(raw.currency)) AS currency, [{measures}] AS figures
-             FROM {table} AS raw WHERE {within}{}",
+             FROM refunds{} AS raw WHERE {within}{}",
+            grain.suffix(),
             filters.on_refunds()
         )
     });
     let commissions = each_source(&[period], grain, false, |grain, within| {
-        let (table, measure) = if grain == Grain::Rows {
-            ("commissions", "sum(sign * raw.amount)")
+        let measure = if grain == Grain::Rows {
+            "sum(sign * raw.amount)"
         } else {
-            ("commissions_hourly", "sum(raw.amount)")
+            "sum(raw.amount)"
         };
         format!(
             "SELECT 'commissions' AS source, toUInt8(1) AS current, toUInt8(0) AS nobody, '' AS reason,
                     '' AS currency, [{measure}] AS figures
-             FROM {table} AS raw WHERE {within}{}",
+             FROM commissions{} AS raw WHERE {within}{}",
+            grain.suffix(),
             filters.on_commissions()
         )
     });

@@ -54,10 +54,19 @@ pub async fn payment(
     if conversions.is_empty() {
         let by_id = find::<ConversionRow>(&scope, BY_ID, vec![id.clone()]);
         conversions = database.rows("payment", by_id).await?;
-        let ids: Vec<String> = conversions.iter().map(|row| row.id.clone()).collect();
+        // Keys have an index, and the conversion that something follows from has none.
+        let keys: Vec<String> = conversions.iter().flat_map(|row| row.keys.clone()).collect();
+        let (by, values) = if keys.is_empty() {
+            (
+                OF_CONVERSIONS,
+                conversions.iter().map(|row| row.id.clone()).collect(),
+            )
+        } else {
+            (BY_KEYS, keys)
+        };
         (refunds, commissions) = tokio::try_join!(
-            database.rows("payment", find::<RefundRow>(&scope, OF_CONVERSIONS, ids.clone())),
-            database.rows("payment", find::<CommissionRow>(&scope, OF_CONVERSIONS, ids)),
+            database.rows("payment", find::<RefundRow>(&scope, by, values.clone())),
+            database.rows("payment", find::<CommissionRow>(&scope, by, values)),
         )?;
     }
     // Leads that carry the same key stand aside: the payment is the sale.

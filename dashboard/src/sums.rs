@@ -107,16 +107,16 @@ impl Question<'_> {
             Grain::of_clicks(self.scope, self.filters, self.columns),
             self.buckets,
             |grain, within| {
-                let (table, measure) = match grain {
-                    Grain::Rows => ("clicks", "toInt64(countIf(bot = '' AND duplicate_of = ''))"),
-                    Grain::Hours => ("clicks_hourly", "sum(raw.clicks)"),
-                    Grain::Days => ("clicks_daily", "sum(raw.clicks)"),
+                let measure = match grain {
+                    Grain::Rows => "toInt64(countIf(bot = '' AND duplicate_of = ''))",
+                    Grain::Hours | Grain::Days => "sum(raw.clicks)",
                 };
                 format!(
                 "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount,
                         toInt64(0) AS new_sales, toInt64(0) AS new_amount
-                 FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
+                 FROM clicks{suffix} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
                 key = self.key(grain, true),
+                suffix = grain.suffix(),
                 filters = self.filters.on_clicks(),
             )
             },
@@ -126,9 +126,8 @@ impl Question<'_> {
     fn conversions(&self) -> String {
         let grain = Grain::of_ledger(self.scope, self.filters, self.columns);
         each_source(&[self.period], grain, self.buckets, |grain, within| {
-            let (table, leads, sales) = if grain == Grain::Rows {
+            let (leads, sales) = if grain == Grain::Rows {
                 (
-                    "conversions",
                     "sumIf(sign * quantity, kind = 'lead')",
                     [
                         "toInt64(sumIf(sign, kind = 'sale'))",
@@ -139,7 +138,6 @@ impl Question<'_> {
                 )
             } else {
                 (
-                    "conversions_hourly",
                     "sum(raw.leads)",
                     [
                         "sum(raw.sales)",
@@ -158,8 +156,9 @@ impl Question<'_> {
             format!(
                 "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount,
                         {new_sales} AS new_sales, {new_amount} AS new_amount
-                 FROM {table} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
+                 FROM conversions{suffix} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
                 key = self.key(grain, false),
+                suffix = grain.suffix(),
                 filters = self.filters.on_conversions(),
             )
         })
@@ -211,6 +210,15 @@ impl Grain {
             Self::Hours
         } else {
             Self::Rows
+        }
+    }
+
+    /// What the name of a table is followed by: the view of its sums, if it is not the rows.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Rows => "",
+            Self::Hours => "_hourly",
+            Self::Days => "_daily",
         }
     }
 

@@ -65,6 +65,14 @@ mod tests {
 
     const NOON: i64 = 1_790_000_000_000;
 
+    /// Beginning where it always does: a test that chance decides is none.
+    fn over(partitions: i32) -> Batches {
+        Batches {
+            partitions: AtomicI32::new(partitions),
+            start: 7,
+        }
+    }
+
     fn partitions_of(batches: &Batches, partitions: i32, moments: std::ops::Range<i64>) -> Vec<i32> {
         let each = |at: i64| {
             let random = batches.random(at, (at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -76,8 +84,7 @@ mod tests {
     #[test]
     fn clicks_of_a_moment_go_together_and_in_time_all_partitions_get_as_many() {
         for partitions in [2, 4, 12, 32, 100] {
-            let batches = Batches::default();
-            batches.over(partitions);
+            let batches = over(partitions);
             let width = ((partitions + TRIES - 1) / TRIES) as usize;
             for moment in [0, 1, 77] {
                 let moment = moment * TOGETHER_MS..(moment + 1) * TOGETHER_MS;

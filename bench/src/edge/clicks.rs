@@ -9,8 +9,7 @@ use super::LINKS;
 use super::load::write_requests;
 use crate::random::{Zipf, below, mix, pick};
 
-/// Path of the call.
-pub const PATH: &str = "/track/click";
+const PATH: &str = "/track/click";
 const REQUESTS: u64 = 100_000;
 const USER_AGENTS: u64 = 10_000;
 const ADDRESSES: u64 = 10_000;
@@ -59,17 +58,13 @@ fn request(link: u64, agent: u64, address: u64) -> String {
 }
 
 fn body(link: u64) -> String {
-    let mut body = format!(
+    let start = format!(
         r#"{{"domain":"go.bench.test","key":"l{link:05}","referrer":"https://ref{:02}.example/page","url":"https://shop{:03}.example/p/{link:06}?utm_source=s{:02}&x="#,
         link % 50,
         link % 500,
         link % 20,
     );
-    while body.len() < BODY_BYTES - 2 {
-        body.push('x');
-    }
-    body.push_str("\"}");
-    body
+    format!("{start:x<width$}\"}}", width = BODY_BYTES - 2)
 }
 
 #[cfg(test)]
