@@ -44,7 +44,9 @@ struct Totals {
     refunds: i64,
     refunded: i64,
     commission: i64,
-    currency: String,
+    refund_currency: String,
+    /// Sales that stand, by their currency: a sale and what took it back may come as two parts.
+    sold: BTreeMap<String, i64>,
     reasons: Reasons,
 }
 
@@ -57,6 +59,9 @@ impl Totals {
         } else {
             &mut self.previous
         };
+        if is_shown && let ("conversions", [_, sales, _]) = (&*part.source, &*part.figures) {
+            *self.sold.entry(part.currency.clone()).or_default() += sales;
+        }
         match (&*part.source, &*part.figures) {
             ("clicks", [clicks, bots, duplicates]) => {
                 sums.clicks += clicks;
@@ -78,13 +83,18 @@ impl Totals {
             ("refunds", [refunds, refunded]) => {
                 self.refunds += refunds;
                 self.refunded += refunded;
+                self.refund_currency = part.currency.max(std::mem::take(&mut self.refund_currency));
             }
             ("commissions", [commission]) => self.commission += commission,
             _ => {}
         }
-        if is_shown {
-            self.currency = part.currency.max(std::mem::take(&mut self.currency));
-        }
+    }
+
+    /// The currency of what was sold or went back.
+    fn currency(&self) -> &str {
+        let sold = self.sold.iter().filter(|(_, sales)| **sales != 0);
+        let of_sales = sold.map(|(currency, _)| currency.as_str()).max();
+        of_sales.unwrap_or_default().max(&self.refund_currency)
     }
 
     /// The dearest first; what was taken back altogether is none.
@@ -133,7 +143,7 @@ fn answer(period: &Period, totals: &Totals) -> JsonValue {
     let rest = json!({
         "start": period.text(period.start()),
         "end": period.text(period.end()),
-        "currency": totals.currency,
+        "currency": totals.currency(),
         "bots": totals.bots,
         "duplicates": totals.duplicates,
         "refunds": totals.refunds,
@@ -191,24 +201,18 @@ fn statement(scope: &Scope, filters: &Filters, period: &Period) -> Statement {
     );
     let grain = Grain::of_ledger(scope, filters, &[]);
     let conversions = each_source(&[&before, period], grain, false, |grain, within| {
-        let (measures, sold) = if grain == Grain::Rows {
-            (
-                "sumIf(sign * quantity, kind = 'lead'), toInt64(sumIf(sign, kind = 'sale')),
-                 sumIf(sign * raw.amount, kind = 'sale')",
-                "kind = 'sale'",
-            )
+        let measures = if grain == Grain::Rows {
+            "sumIf(sign * quantity, kind = 'lead'), toInt64(sumIf(sign, kind = 'sale')),
+             sumIf(sign * raw.amount, kind = 'sale')"
         } else {
-            (
-                "sum(raw.leads), sum(raw.sales), sum(raw.amount)",
-                "raw.sales != 0",
-            )
+            "sum(raw.leads), sum(raw.sales), sum(raw.amount)"
         };
         // A filter on a partner or link leaves no sale that nobody earned, since these have neither.
         format!(
             "SELECT 'conversions' AS source, {}, toUInt8(attributed_by IN ('', 'none')) AS nobody,
                     if(nobody = 1, toString(raw.reason), '') AS reason,
-                    maxIf(toString(raw.currency), {sold}) AS currency, [{measures}] AS figures
-             FROM conversions{} AS raw WHERE {within}{} GROUP BY current, nobody, reason",
+                    toString(raw.currency) AS currency, [{measures}] AS figures
+             FROM conversions{} AS raw WHERE {within}{} GROUP BY current, nobody, reason, currency",
             current(grain),
             grain.suffix(),
             filters.on_refunds()
