@@ -117,7 +117,7 @@ pub fn keys_of(id: &str) -> Vec<String> {
 fn find<T: LedgerRow>(scope: &Scope, by: &str, values: Vec<String>) -> Statement {
     Statement::new(format!(
         "SELECT {} FROM {} PREWHERE {SCOPE} AND {by}
-         QUALIFY sign = 1 AND sum(sign) OVER (PARTITION BY id, revision) = 1 ORDER BY at, id",
+         QUALIFY sign = 1 AND sum(sign) OVER (PARTITION BY id, revision) > 0 ORDER BY at, id",
         T::columns(),
         T::TABLE
     ))

@@ -7,6 +7,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::time::Instant;
 
 use tributary_domain::{click_id, tenant};
 
@@ -21,6 +22,8 @@ const MOST_TRIES: u64 = 72;
 
 pub(crate) struct Batches {
     partitions: AtomicI32,
+    /// Moments are counted from here, not by the time in the IDs: that stands while a clock is set back.
+    begun: Instant,
     /// Edges do not all go to the same broker at the same time.
     start: i64,
 }
@@ -29,6 +32,7 @@ impl Default for Batches {
     fn default() -> Self {
         Self {
             partitions: AtomicI32::new(0),
+            begun: Instant::now(),
             start: i64::from(RandomState::new().hash_one(0) as u16),
         }
     }
@@ -40,13 +44,18 @@ impl Batches {
         self.partitions.store(partitions, Relaxed);
     }
 
-    /// Random bits of an ID near `random` that leads to a partition of the moment `at` (UTC milliseconds).
+    /// Random bits near `random` with which the ID of a click at `at` (UTC milliseconds) leads to a partition of now.
     pub(crate) fn random(&self, at: i64, random: u64) -> u64 {
+        let since = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or_default();
+        self.random_after(since, at, random)
+    }
+
+    fn random_after(&self, milliseconds: i64, at: i64, random: u64) -> u64 {
         let partitions = self.partitions.load(Relaxed);
         if partitions < 2 {
             return random;
         }
-        let first = (at.div_euclid(TOGETHER_MS) + self.start).rem_euclid(partitions.into());
+        let first = (milliseconds / TOGETHER_MS + self.start).rem_euclid(partitions.into());
         let width = i64::from((partitions + TRIES - 1) / TRIES);
         let leads_there = |random: &u64| {
             let partition = tenant::partition(&click_id::digits(at, *random), partitions);
@@ -69,16 +78,19 @@ mod tests {
     fn over(partitions: i32) -> Batches {
         Batches {
             partitions: AtomicI32::new(partitions),
+            begun: Instant::now(),
             start: 7,
         }
     }
 
     fn partitions_of(batches: &Batches, partitions: i32, moments: std::ops::Range<i64>) -> Vec<i32> {
         let each = |at: i64| {
-            let random = batches.random(at, (at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            tenant::partition(click_id::new(at, random).as_bytes(), partitions)
+            let random = (at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            // The clock stands: what moves on is the moment.
+            let random = batches.random_after(at, NOON, random);
+            tenant::partition(click_id::new(NOON, random).as_bytes(), partitions)
         };
-        moments.map(|after| each(NOON + after)).collect()
+        moments.map(each).collect()
     }
 
     #[test]
