@@ -100,7 +100,27 @@ async fn fill(ground: &Ground, options: &Options, end: i64) -> Result<()> {
     while ground.count("SELECT count() FROM system.merges").await? > 0 {
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
+    merge_past_months(ground).await?;
     decimal("fill.merged_after", begin.elapsed().as_secs_f64(), 0, "s");
+    Ok(())
+}
+
+/// What ClickHouse does by itself four hours after the last row of a month (migration 0012).
+async fn merge_past_months(ground: &Ground) -> Result<()> {
+    let partitions = ground
+        .sql(
+            "SELECT concat(table, ' PARTITION ID \'', partition_id, '\'') FROM system.parts
+             WHERE active AND database = 'tributary' AND partition_id < toString(toYYYYMM(now('UTC')))
+             AND table IN ('clicks', 'conversions', 'refunds', 'commissions')
+             GROUP BY table, partition_id HAVING count() > 1 ORDER BY table, partition_id FORMAT TSVRaw",
+        )
+        .await?;
+    for partition in partitions.lines() {
+        ground
+            .sql(&format!("OPTIMIZE TABLE tributary.{partition} FINAL"))
+            .await?;
+        note(&format!("merged {partition}"));
+    }
     Ok(())
 }
 

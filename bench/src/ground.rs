@@ -26,6 +26,7 @@ pub struct Ground {
     pub kafka: Kafka,
     dir: PathBuf,
     config: ProcessConfig,
+    http: reqwest::Client,
     keep: bool,
 }
 
@@ -91,6 +92,7 @@ impl Ground {
             kafka,
             dir,
             config,
+            http: reqwest::Client::new(),
             keep,
         };
         ground.write_settings(settings)?;
@@ -183,11 +185,7 @@ impl Ground {
     /// One SQL statement; the answer as text.
     pub async fn sql(&self, statement: &str) -> Result<String> {
         let url = self.servers.clickhouse_url()?;
-        let answer = reqwest::Client::new()
-            .post(url)
-            .body(statement.to_owned())
-            .send()
-            .await?;
+        let answer = self.http.post(url).body(statement.to_owned()).send().await?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "{statement}: {text}");
         Ok(text.trim().to_owned())

@@ -67,6 +67,16 @@ impl Filters {
         self.filters.iter().all(|filter| is(filter.column))
     }
 
+    /// Whether anything that a click earned is left out.
+    pub fn are_any(&self) -> bool {
+        !self.filters.is_empty() || self.attribution == Attribution::Unattributed
+    }
+
+    /// Whether nothing at all is left out.
+    pub fn leave_all(&self) -> bool {
+        self.filters.is_empty() && self.attribution == Attribution::All
+    }
+
     /// ` AND …` for rows of clicks.
     pub fn on_clicks(&self) -> String {
         let mut sql = self.conditions(|column| column.on_clicks);

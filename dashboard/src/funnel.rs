@@ -1,9 +1,9 @@
 //! `GET /funnel`: clicks → leads → sales with drop-off, breakdown and the median time to convert.
 //!
 //! Two bases. `period` counts what happened in the period: clicks, leads by quantity, first sales of customers
-//! (renewals are told apart as `recurringSales`), and the median is of their times since the click. `cohort` takes the
-//! clicks of the period and asks what became of them, whenever: each step counts clicks, so no step exceeds the one
-//! before that implies it, and the median is of the clicks' first leads and sales.
+//! (renewals are told apart as `recurringSales`), and the median is of their times since the click, to one part in 64.
+//! `cohort` takes the clicks of the period and asks what became of them, whenever: each step counts clicks, so no step
+//! exceeds the one before that implies it, and the median is of the clicks' first leads and sales.
 //!
 //! Invariant: only attributed, standing conversions count, whatever was retracted on the way.
 
@@ -27,7 +27,7 @@ use crate::record::standing;
 use crate::scope::{SCOPE, Scope};
 use crate::server::Application;
 use crate::statement::{Statement, Value};
-use crate::sums::{Event, Question, Sums, dimensions};
+use crate::sums::{Event, Grain, Question, Sums, dimensions, each_source};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Basis {
@@ -35,8 +35,8 @@ enum Basis {
     Cohort,
 }
 
-/// What became of clicks, with the median times in milliseconds after the click: counted in conversions of the period, or
-/// in clicks of the cohort.
+/// What became of clicks, with the median times in seconds after the click: counted in conversions of the period, whose
+/// times have six leading binary digits, or in clicks of the cohort.
 #[derive(Clone, Debug, Default, Row, Deserialize)]
 struct Outcome {
     dimensions: Vec<String>,
@@ -125,12 +125,10 @@ fn describe(group: &Group, basis: Basis) -> Map<String, JsonValue> {
             step.insert("recurringSales".to_owned(), json!(sums.sales - sums.new_sales));
         }
     }
-    let seconds = |count: i64, time: i64| {
-        if count > 0 {
-            json!(time / 1000)
-        } else {
-            JsonValue::Null
-        }
+    let seconds = |count: i64, time: i64| match basis {
+        _ if count <= 0 => JsonValue::Null,
+        Basis::Period => json!(middle(time)),
+        Basis::Cohort => json!(time),
     };
     let mut answer = Map::new();
     answer.insert("steps".to_owned(), JsonValue::Array(steps));
@@ -139,6 +137,12 @@ fn describe(group: &Group, basis: Basis) -> Map<String, JsonValue> {
         json!({"lead": seconds(outcome.leads, outcome.to_lead), "sale": seconds(outcome.sales, outcome.to_sale)}),
     );
     answer
+}
+
+/// The middle of the times that have the same six leading binary digits, see `to_convert` of the table.
+fn middle(seconds: i64) -> i64 {
+    let digits_left = seconds.max(1).ilog2().saturating_sub(5);
+    seconds + ((1 << digits_left) >> 1)
 }
 
 fn step(name: &str, count: i64, before: i64, first: i64) -> JsonValue {
@@ -197,20 +201,12 @@ impl Asked<'_> {
     }
 
     fn outcomes(&self, columns: &[(&'static str, Column)]) -> Statement {
-        let time = match self.basis {
-            Basis::Period => "at",
-            Basis::Cohort => "clicked_at",
-        };
-        let condition = format!(
-            "{SCOPE} AND {time} >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
-             AND {time} < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
-             AND click_id != '' AND kind IN ('lead', 'sale'){}",
-            self.filters.on_conversions()
-        );
         let dimensions = dimensions(columns, false);
         let sql = match self.basis {
-            Basis::Period => of_conversions(&dimensions, &condition),
-            Basis::Cohort => of_clicks(&dimensions, &condition),
+            Basis::Period => {
+                self.of_conversions(&dimensions, Grain::of_times(self.scope, self.filters, columns))
+            }
+            Basis::Cohort => self.of_clicks(&dimensions),
         };
         Statement::new(sql)
             .with_all(self.scope.values())
@@ -218,56 +214,68 @@ impl Asked<'_> {
             .with("start", Value::Integer(self.period.start()))
             .with("end", Value::Integer(self.period.end()))
     }
-}
 
-/// Times of leads and first sales; a renewal in the period is no conversion of the click that once led to it. What
-/// was taken back has the same time, so that sums by time leave what stands.
-fn of_conversions(dimensions: &str, condition: &str) -> String {
-    let median = |kind: &str| {
-        format!("toInt64(quantileExactWeightedIf(0.5)(seconds, toUInt64(standing), kind = '{kind}')) * 1000")
-    };
-    format!(
-        "SELECT dimensions,
-                toInt64(sumIf(standing, kind = 'lead')) AS leads,
-                toInt64(sumIf(standing, kind = 'sale')) AS sales,
-                toInt64(0) AS amount, {} AS to_lead, {} AS to_sale
-         FROM (
-            SELECT {dimensions} AS dimensions, kind,
-                   intDiv(toUnixTimestamp64Milli(at) - toUnixTimestamp64Milli(clicked_at), 1000) AS seconds,
-                   sum(sign) AS standing
-            FROM conversions AS raw
-            WHERE {condition} AND sale_type != 'recurring'
-            GROUP BY dimensions, kind, seconds
-            HAVING standing > 0
-         ) AS time
-         GROUP BY dimensions",
-        median("lead"),
-        median("sale"),
-    )
-}
+    /// Times of leads and first sales; a renewal in the period is no conversion of the click that once led to it. What
+    /// was taken back has the same time, so that sums by time leave what stands.
+    fn of_conversions(&self, dimensions: &str, grain: Grain) -> String {
+        let times = each_source(&[self.period], grain, false, |grain, within| {
+            let (standing, filters) = match grain {
+                Grain::Times => ("sum(raw.conversions)", String::new()),
+                _ => ("sum(toInt64(sign))", self.filters.on_conversions()),
+            };
+            format!(
+                "SELECT {dimensions} AS dimensions, toString(raw.step) AS step, to_convert AS time, {standing} AS standing
+                 FROM conversions{} AS raw WHERE {within} AND step IN ('lead', 'sale'){filters}
+                 GROUP BY dimensions, step, time",
+                grain.suffix()
+            )
+        });
+        let median = |step: &str| {
+            format!("quantileExactWeightedIf(0.5)(time, toUInt64(standing), step = '{step}') AS to_{step}")
+        };
+        format!(
+            "SELECT dimensions,
+                    sumIf(standing, step = 'lead') AS leads, sumIf(standing, step = 'sale') AS sales,
+                    toInt64(0) AS amount, {}, {}
+             FROM (
+                SELECT dimensions, step, time, sum(part.standing) AS standing FROM ({times}) AS part
+                GROUP BY dimensions, step, time HAVING standing > 0
+             )
+             GROUP BY dimensions",
+            median("lead"),
+            median("sale"),
+        )
+    }
 
-/// By click, its first lead and its first sale.
-fn of_clicks(dimensions: &str, condition: &str) -> String {
-    format!(
-        "SELECT dimensions,
-                toInt64(countIf(click.leads > 0)) AS leads,
-                toInt64(countIf(click.sales > 0)) AS sales,
-                sum(click.amount) AS amount,
-                quantileExactLowIf(0.5)(lead_at - clicked, click.leads > 0) AS to_lead,
-                quantileExactLowIf(0.5)(sale_at - clicked, click.sales > 0) AS to_sale
-         FROM (
-            SELECT {dimensions} AS dimensions,
-                   any(toUnixTimestamp64Milli(clicked_at)) AS clicked,
-                   countIf(kind = 'lead') AS leads,
-                   countIf(kind = 'sale') AS sales,
-                   sumIf(raw.amount, kind = 'sale') AS amount,
-                   minIf(toUnixTimestamp64Milli(at), kind = 'lead') AS lead_at,
-                   minIf(toUnixTimestamp64Milli(at), kind = 'sale') AS sale_at
-            FROM conversions AS raw
-            WHERE {standing}
-            GROUP BY click_id, dimensions
-         ) AS click
-         GROUP BY dimensions",
-        standing = standing("conversions", condition),
-    )
+    /// By click, its first lead and its first sale.
+    fn of_clicks(&self, dimensions: &str) -> String {
+        let condition = format!(
+            "{SCOPE} AND clicked_at >= fromUnixTimestamp64Milli({{start:Int64}}, 'UTC')
+             AND clicked_at < fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')
+             AND click_id != '' AND kind IN ('lead', 'sale'){}",
+            self.filters.on_conversions()
+        );
+        format!(
+            "SELECT dimensions,
+                    toInt64(countIf(click.leads > 0)) AS leads,
+                    toInt64(countIf(click.sales > 0)) AS sales,
+                    sum(click.amount) AS amount,
+                    intDiv(quantileExactLowIf(0.5)(lead_at - clicked, click.leads > 0), 1000) AS to_lead,
+                    intDiv(quantileExactLowIf(0.5)(sale_at - clicked, click.sales > 0), 1000) AS to_sale
+             FROM (
+                SELECT {dimensions} AS dimensions,
+                       any(toUnixTimestamp64Milli(clicked_at)) AS clicked,
+                       countIf(kind = 'lead') AS leads,
+                       countIf(kind = 'sale') AS sales,
+                       sumIf(raw.amount, kind = 'sale') AS amount,
+                       minIf(toUnixTimestamp64Milli(at), kind = 'lead') AS lead_at,
+                       minIf(toUnixTimestamp64Milli(at), kind = 'sale') AS sale_at
+                FROM conversions AS raw
+                WHERE {standing}
+                GROUP BY click_id, dimensions
+             ) AS click
+             GROUP BY dimensions",
+            standing = standing("conversions", &condition),
+        )
+    }
 }

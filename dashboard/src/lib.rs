@@ -55,6 +55,7 @@ mod payments;
 mod period;
 mod period_request;
 mod pipeline;
+mod privacy;
 mod programs;
 mod record;
 mod routes;

@@ -80,6 +80,19 @@ pub async fn payment(
     let is_of_these = |id: &str| conversions.iter().any(|conversion| conversion.id == id);
     refunds.retain(|refund| is_of_these(&refund.conversion_id));
     commissions.retain(|commission| is_of_these(&commission.conversion_id));
+    if is_paid(&conversions, &commissions) {
+        // What was paid is made of the payout's own words: it names the payment by any of its IDs, and no conversion.
+        let keys = conversions.iter().flat_map(|row| &row.keys);
+        let objects = conversions.iter().map(|row| &row.object);
+        let names = keys.chain(objects).flat_map(|key| names_of(key));
+        let paid = find::<CommissionRow>(&scope, BY_KEYS, names.chain(keys_of(&id)).collect());
+        let mut paid: Vec<CommissionRow> = database.rows("payment", paid).await?;
+        // One for the same name that was given by hand is none of the payment's.
+        paid.retain(|row| {
+            row.is_payment() && conversions.iter().any(|conversion| conversion.kind == row.kind)
+        });
+        commissions.extend(paid);
+    }
     let refunded: i64 = refunds.iter().map(|row| row.amount).sum();
     let sold: i64 = conversions
         .iter()
@@ -105,6 +118,23 @@ pub async fn payment(
         },
         "explanation": conversion.explanation(),
     })))
+}
+
+/// Whether something was paid of what was earned, or there is any doubt about it: what is earned has a row until it is
+/// paid, and a correction says that something else was paid.
+fn is_paid(conversions: &[ConversionRow], commissions: &[CommissionRow]) -> bool {
+    let earned: i64 = conversions.iter().map(|row| row.commission).sum();
+    let open = commissions
+        .iter()
+        .filter(|row| row.is_earned())
+        .map(|row| row.amount);
+    open.sum::<i64>() != earned || commissions.iter().any(CommissionRow::is_correction)
+}
+
+/// The ways in which a payout may name what has this key: by the key, or by the ID in it.
+fn names_of(key: &str) -> impl Iterator<Item = String> {
+    let id = key.split_once(':').map(|(_, id)| id.to_owned());
+    std::iter::once(key.to_owned()).chain(id)
 }
 
 /// The ways in which a payment's ID may stand in the ledger's `keys`.

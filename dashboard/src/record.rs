@@ -345,7 +345,7 @@ impl From<Refund> for RefundRow {
 #[derive(Row, Deserialize)]
 pub struct CommissionRow {
     id: String,
-    kind: String,
+    pub kind: String,
     at_ms: i64,
     pub conversion_id: String,
     refund_id: String,
@@ -371,6 +371,21 @@ impl LedgerRow for CommissionRow {
 }
 
 impl CommissionRow {
+    /// Whether it is what a conversion earned, and nothing of it was paid.
+    pub fn is_earned(&self) -> bool {
+        !self.is_correction() && !self.is_payment() && self.refund_id.is_empty()
+    }
+
+    /// Whether it is the difference between what was earned and what was paid.
+    pub fn is_correction(&self) -> bool {
+        self.kind == "correction"
+    }
+
+    /// Whether it says what a payout paid.
+    pub fn is_payment(&self) -> bool {
+        self.state == "paid"
+    }
+
     pub fn full(&self) -> Value {
         json!({
             "id": self.id,

@@ -11,6 +11,7 @@
 //! click in the period keeps its row.
 
 use clickhouse::Row;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::database::Database;
@@ -109,7 +110,7 @@ impl Question<'_> {
             |grain, within| {
                 let measure = match grain {
                     Grain::Rows => "toInt64(countIf(bot = '' AND duplicate_of = ''))",
-                    Grain::Hours | Grain::Days => "sum(raw.clicks)",
+                    _ => "sum(raw.clicks)",
                 };
                 format!(
                 "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount,
@@ -186,6 +187,8 @@ pub enum Grain {
     Hours,
     /// A link on a day of UTC. Clicks only: the ledger has hardly more rows than that.
     Days,
+    /// A time to convert on a day of UTC. Conversions only.
+    Times,
 }
 
 impl Grain {
@@ -213,19 +216,29 @@ impl Grain {
         }
     }
 
+    /// The source of times to convert, of a total.
+    pub fn of_times(scope: &Scope, filters: &Filters, columns: &[(&'static str, Column)]) -> Self {
+        if scope.is_partners() || filters.are_any() || !columns.is_empty() {
+            Self::Rows
+        } else {
+            Self::Times
+        }
+    }
+
     /// What the name of a table is followed by: the view of its sums, if it is not the rows.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Rows => "",
             Self::Hours => "_hourly",
             Self::Days => "_daily",
+            Self::Times => "_by_time",
         }
     }
 
-    /// The condition of what the reader may see. Sums by hour know no partner, and are chosen for nobody who is one.
+    /// The condition of what the reader may see. Sums by hour or time know no partner, and are chosen for nobody who is one.
     fn scope(self) -> &'static str {
         match self {
-            Self::Hours => WORKSPACE,
+            Self::Hours | Self::Times => WORKSPACE,
             Self::Rows | Self::Days => SCOPE,
         }
     }
@@ -235,8 +248,22 @@ impl Grain {
         match self {
             Self::Rows => "toUnixTimestamp64Milli(at)",
             Self::Hours => "toInt64(toUnixTimestamp(hour)) * 1000",
-            Self::Days => "toInt64(toUnixTimestamp(day)) * 1000",
+            Self::Days | Self::Times => "toInt64(toUnixTimestamp(day)) * 1000",
         }
+    }
+
+    /// The condition of scope and of the periods from a start to before an end, UTC milliseconds.
+    fn within(self, slices: &[(i64, i64)]) -> String {
+        let each = slices.iter().map(|(start, end)| self.between(*start, *end));
+        let times = each.collect::<Vec<_>>().join(" OR ");
+        let mut condition = format!("{} AND ({times})", self.scope());
+        let first = slices.iter().map(|(start, _)| *start).min();
+        let last = slices.iter().map(|(_, end)| *end - 1).max();
+        // Rows have a condition of their own on it, their partition's.
+        if let (Some(first), Some(last), true) = (first, last, self != Self::Rows) {
+            condition += &format!("{MONTHS}{}' AND '{}'", month(first), month(last));
+        }
+        condition
     }
 
     /// The condition of rows from `start` to before `end`, UTC milliseconds.
@@ -248,7 +275,7 @@ impl Grain {
                 );
             }
             Self::Hours => "hour",
-            Self::Days => "day",
+            Self::Days | Self::Times => "day",
         };
         format!(
             "{time} >= toDateTime({}, 'UTC') AND {time} < toDateTime({}, 'UTC')",
@@ -271,22 +298,35 @@ pub fn each_source(
         let slices = match coarse {
             Grain::Rows => vec![(false, period.start(), period.end())],
             Grain::Hours => period.slices(3_600_000, buckets),
-            Grain::Days => period.slices(86_400_000, buckets),
+            Grain::Days | Grain::Times => period.slices(86_400_000, buckets),
         };
         for (whole, start, end) in slices {
-            if whole {
-                of_coarse.push(coarse.between(start, end));
-            } else {
-                of_rows.push(Grain::Rows.between(start, end));
-            }
+            let slices = if whole { &mut of_coarse } else { &mut of_rows };
+            slices.push((start, end));
         }
     }
     let selects: Vec<String> = [(coarse, of_coarse), (Grain::Rows, of_rows)]
         .into_iter()
         .filter(|(_, slices)| !slices.is_empty())
-        .map(|(grain, slices)| select(grain, &format!("{} AND ({})", grain.scope(), slices.join(" OR "))))
+        .map(|(grain, slices)| select(grain, &grain.within(&slices)))
         .collect();
     selects.join(" UNION ALL ")
+}
+
+const MONTHS: &str = " AND month BETWEEN '";
+
+/// The statement without its conditions of months, which leave nothing out that other conditions do not.
+pub fn of_any_month(sql: &str) -> String {
+    let mut parts = sql.split(MONTHS);
+    let first = parts.next().unwrap_or_default().to_owned();
+    // 202601' AND '202611'
+    parts.fold(first, |sql, part| sql + part.get(20..).unwrap_or_default())
+}
+
+/// A month of UTC, as partitions of tables are named by it.
+fn month(millisecond: i64) -> String {
+    let time = Timestamp::from_millisecond(millisecond).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.strftime("%Y%m").to_string()
 }
 
 /// The dimensions of a row as one array of text.
@@ -307,4 +347,22 @@ pub fn dimensions(columns: &[(&'static str, Column)], clicks: bool) -> String {
 /// The period's condition on rows; needs the parameters `start` and `end`.
 pub fn within() -> &'static str {
     "at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_can_be_left_away() {
+        let within = |grain: Grain| grain.within(&[(0, 86_400_000), (1_793_000_000_000, 1_799_000_000_000)]);
+        let months = " AND month BETWEEN '197001' AND '202701'";
+        let daily = within(Grain::Days);
+        assert!(daily.ends_with(months), "{daily}");
+        assert_eq!(
+            of_any_month(&format!("{daily} GROUP BY day UNION ALL {daily}")),
+            daily.replace(months, "") + " GROUP BY day UNION ALL " + &daily.replace(months, "")
+        );
+        assert!(!within(Grain::Rows).contains("month"));
+    }
 }

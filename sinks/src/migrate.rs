@@ -37,6 +37,10 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
         "0011_views_of_projections",
         include_str!("../migrations/0011_views_of_projections.sql"),
     ),
+    (
+        "0012_few_parts_and_times",
+        include_str!("../migrations/0012_few_parts_and_times.sql"),
+    ),
 ];
 
 /// A migration that was applied by this call.

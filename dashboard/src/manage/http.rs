@@ -107,14 +107,20 @@ pub(crate) async fn scope(
         let caller = view.catalog.caller(header("authorization"), method, path);
         caller.and_then(|caller| own_only(request.uri(), &caller).map(|()| caller))
     };
-    match caller {
-        Ok(caller) => match scoped(request.uri(), &caller) {
-            Some(uri) => *request.uri_mut() = uri,
-            None => return StatusCode::BAD_REQUEST.into_response(),
-        },
+    let caller = match caller {
+        Ok(caller) => caller,
         Err(error) => return refused(&error),
+    };
+    match scoped(request.uri(), &caller) {
+        Some(uri) => *request.uri_mut() = uri,
+        None => return StatusCode::BAD_REQUEST.into_response(),
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    if caller.partner.is_empty() {
+        response
+    } else {
+        crate::privacy::mask(response).await
+    }
 }
 
 /// Tells a partner that it asks for what is not its own. Were it asked in other words, the scope's condition would leave

@@ -9,7 +9,8 @@ use crate::fixture::{Fixture, STANDING, figures, fixture};
 #[test]
 fn pages_of_events_neither_repeat_nor_skip() {
     let fixture = fixture();
-    let period = "at >= '2025-04-10 00:00:00' AND at < '2025-04-21 00:00:00' AND mode = 'live'";
+    // It begins and ends within an hour and a day: sums tell the rest.
+    let period = "at >= '2025-04-10 07:20:00' AND at < '2025-04-20 09:45:30' AND mode = 'live'";
     for (event, from) in [
         (
             "clicks",
@@ -30,11 +31,11 @@ fn pages_of_events_neither_repeat_nor_skip() {
             .map(str::to_owned)
             .collect();
         assert!(expected.len() > 3, "{event}: the seed is too thin");
-        for (order, limit) in [("desc", 37), ("asc", 1000)] {
+        for (order, limit) in [("desc", 37), ("asc", 41), ("desc", 1000)] {
             let mut found = Vec::new();
             for page in 1.. {
                 let rows = fixture.get(&format!(
-                    "/events?event={event}&start=2025-04-10&end=2025-04-20&page={page}&limit={limit}&sortOrder={order}"
+                    "/events?event={event}&start=2025-04-10T07:20:00Z&end=2025-04-20T09:45:30Z&page={page}&limit={limit}&sortOrder={order}"
                 ));
                 let rows = rows.as_array().unwrap();
                 found.extend(rows.iter().map(|row| {
@@ -183,6 +184,45 @@ fn what_is_described_is_there() {
     }
     assert!(compared > 8, "{compared}");
     assert!(seen > 10, "{seen}");
+}
+
+#[test]
+fn what_was_paid_stays_with_its_payment() {
+    // As the ledger writes them: what was paid names no conversion, and by whatever ID the payout named.
+    let fixture = Fixture::start(|sql| {
+        sql(
+            "INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, amount, currency, attributed_by,
+             commission, partner_id) SELECT concat('sale_', n), 1, 1, 'acme', 'live', 'sale', '2026-05-04 10:00:00',
+             concat('in:in_', n), [concat('in:in_', n), concat('pi:pi_', n)], 1000, 'usd', 'click', 200, 'pn_lena'
+             FROM (SELECT arrayJoin(['paid', 'reduced', 'open']) AS n)",
+        );
+        sql(
+            "INSERT INTO commissions (id, revision, sign, workspace, mode, kind, at, object, keys, conversion_id, refund_id,
+             amount, currency, state, payout_id, partner_id) VALUES
+             ('p1', 1, 1, 'acme', 'live', 'sale', '2026-06-01', 'in:in_paid', ['in_paid'], '', '', 200, 'usd', 'paid', 'po_1', 'pn_lena'),
+             ('p2', 1, 1, 'acme', 'live', 'sale', '2026-06-01', 'pi:pi_reduced', ['pi_reduced'], '', '', 200, 'usd', 'paid', 'po_1', 'pn_lena'),
+             ('c2', 2, 1, 'acme', 'live', 'correction', '2026-05-04', 'in:in_reduced', ['in:in_reduced', 'pi:pi_reduced'],
+              'sale_reduced', '', -50, 'usd', 'pending', '', 'pn_lena'),
+             ('c3', 1, 1, 'acme', 'live', 'sale', '2026-05-04', 'in:in_open', ['in:in_open', 'pi:pi_open'], 'sale_open', '',
+              200, 'usd', 'pending', '', 'pn_lena'),
+             ('g', 1, 1, 'acme', 'live', 'custom', '2026-06-01', 'custom:in_paid', ['in_paid'], '', '', 7, 'usd', 'paid', 'po_1', 'pn_lena'),
+             ('o', 1, 1, 'acme', 'live', 'sale', '2026-06-01', 'in:in_other', ['in_other'], '', '', 9, 'usd', 'paid', 'po_1', 'pn_lena')",
+        );
+    });
+    for (id, earned, states) in [
+        ("in_paid", 200, &["paid"][..]),
+        ("pi_paid", 200, &["paid"]),
+        ("sale_paid", 200, &["paid"]),
+        ("in_reduced", 150, &["pending", "paid"]),
+        ("pi_reduced", 150, &["pending", "paid"]),
+        ("in_open", 200, &["pending"]),
+    ] {
+        let payment = fixture.get(&format!("/payments/{id}"));
+        assert_eq!(payment["net"]["commission"], earned, "{id}");
+        let rows = payment["commissions"].as_array().unwrap();
+        let found: Vec<&str> = rows.iter().map(|row| row["state"].as_str().unwrap()).collect();
+        assert_eq!(found, states, "{id}");
+    }
 }
 
 #[test]

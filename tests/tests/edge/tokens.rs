@@ -7,14 +7,16 @@ use super::harness::told;
 use super::links::{LEDGER, World};
 
 /// What is not Ada's: a sale of another partner to a customer of hers, one of nobody, a click, an earning; and how her
-/// customers are called.
+/// customers are called, one of them by an address.
 const OTHERS: [&str; 4] = [
     "INSERT INTO conversions (id, revision, sign, workspace, mode, kind, at, object, keys, customer, amount, currency,
         quantity, sale_type, attributed_by, reason, partner_id, program_id) VALUES
      ('o1', 1, 1, 'acme', 'live', 'sale', '2025-06-01 10:00:00', 'in:in_o1', ['in:in_o1'], 'u_1', 1000, 'usd', 1, 'recurring',
         'coupon', '', 'bob', 'main'),
      ('o2', 1, 1, 'acme', 'live', 'sale', '2025-06-02 10:00:00', 'in:in_o2', ['in:in_o2'], 'u_9', 500, 'usd', 1, 'new',
-        'none', 'no_identity', '', '')",
+        'none', 'no_identity', '', ''),
+     ('o3', 1, 1, 'acme', 'live', 'lead', '2024-06-02 10:00:00', 'lead:o3', [], 'mia@example.com', 0, '', 1, '', 'click', '',
+        'ada', 'main')",
     "INSERT INTO clicks (id, workspace, mode, at, link_id, partner_id) VALUES
      ('c000000000000009', 'acme', 'live', '2025-06-01 09:00:00', 'link_bob', 'bob')",
     "INSERT INTO commissions (id, revision, sign, workspace, mode, kind, at, conversion_id, customer, amount, currency, state,
@@ -171,6 +173,8 @@ async fn a_partner_sees_its_own_rows_and_no_addresses() -> Result<()> {
         .reads("tk_ada", &format!("/events?event=sales&{period}"))
         .await?;
     assert_eq!(sales[1]["customer"]["email"], "j***@example.com");
+    // That of a sale is of all who share it.
+    assert_eq!(sales[1].get("commission"), None);
 
     let customers = world.reads("tk_ada", "/customers?sortBy=saleAmount").await?;
     let shown = customers.as_array().context("customers")?.iter();
@@ -178,7 +182,11 @@ async fn a_partner_sees_its_own_rows_and_no_addresses() -> Result<()> {
     // Nothing of what Bob sold to the same customer.
     assert_eq!(
         shown,
-        [(&json!("u_1"), &json!(7800)), (&json!("u_2"), &json!(1900))]
+        [
+            (&json!("u_1"), &json!(7800)),
+            (&json!("u_2"), &json!(1900)),
+            (&json!("m***@example.com"), &json!(0))
+        ]
     );
     let jane = world.reads("tk_ada", "/customers/u_1").await?;
     assert_eq!(
