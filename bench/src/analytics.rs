@@ -3,7 +3,7 @@
 
 mod asked;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -32,16 +32,27 @@ pub struct Options {
     /// How often each question is asked, with other values each time.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
+    /// Ask the rows that an earlier run made (`--keep`, with as many clicks) instead of new ones.
+    #[arg(long, value_name = "DIR")]
+    again: Option<PathBuf>,
 }
 
 /// Runs the benchmark.
 pub async fn run(common: &Common, options: &Options) -> Result<bool> {
     let port = free_port()?;
     let settings = format!("[dashboard]\nlisten = \"127.0.0.1:{port}\"\n");
-    let ground = Ground::start(common, "analytics", &Kind::ALL, 4, &settings).await?;
+    let ground = match &options.again {
+        None => Ground::start(common, "analytics", &Kind::ALL, 4, &settings).await?,
+        Some(dir) => Ground::start_in(dir, &Kind::ALL, 4, &settings, true).await?,
+    };
     ground.command(&["init"]).await?;
     let end = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())? / DAY * DAY;
-    fill(&ground, options, end).await?;
+    if options.again.is_none() {
+        fill(&ground, options, end).await?;
+    } else {
+        // Until the servers have started up altogether.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
     let mut held = whole(&ground, options).await?;
     sizes(&ground).await?;
     let mut role = ground.role(&["dashboard"])?;
@@ -109,17 +120,20 @@ async fn fill(ground: &Ground, options: &Options, end: i64) -> Result<()> {
 async fn merge_past_months(ground: &Ground) -> Result<()> {
     let partitions = ground
         .sql(
-            "SELECT concat(table, ' PARTITION ID \'', partition_id, '\'') FROM system.parts
+            "SELECT table, partition_id FROM system.parts
              WHERE active AND database = 'tributary' AND partition_id < toString(toYYYYMM(now('UTC')))
              AND table IN ('clicks', 'conversions', 'refunds', 'commissions')
-             GROUP BY table, partition_id HAVING count() > 1 ORDER BY table, partition_id FORMAT TSVRaw",
+             GROUP BY table, partition_id HAVING count() > 1 ORDER BY table, partition_id FORMAT TSV",
         )
         .await?;
-    for partition in partitions.lines() {
+    for line in partitions.lines() {
+        let (table, month) = line.split_once('\t').context("a table and its partition")?;
         ground
-            .sql(&format!("OPTIMIZE TABLE tributary.{partition} FINAL"))
+            .sql(&format!(
+                "OPTIMIZE TABLE tributary.{table} PARTITION ID '{month}' FINAL"
+            ))
             .await?;
-        note(&format!("merged {partition}"));
+        note(&format!("merged {month} of {table}"));
     }
     Ok(())
 }

@@ -40,7 +40,18 @@ impl Ground {
         settings: &str,
     ) -> Result<Self> {
         let dir = common.data.join(format!("{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&dir)?;
+        Self::start_in(&dir, kinds, partitions, settings, common.keep).await
+    }
+
+    /// As [`Self::start`], in a folder that may have data of an earlier run.
+    pub async fn start_in(
+        dir: &Path,
+        kinds: &[Kind],
+        partitions: i32,
+        settings: &str,
+        keep: bool,
+    ) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
         let dir = std::fs::canonicalize(dir)?;
         let mut options = Options::new(dir.join("servers"));
         options.only = kinds.iter().copied().collect::<BTreeSet<_>>();
@@ -49,7 +60,7 @@ impl Ground {
             "run-clickhouse".to_owned(),
         ];
         let servers = Arc::new(Servers::start(options).await?);
-        Self::on(servers, dir, "", partitions, settings, common.keep).await
+        Self::on(servers, dir, "", partitions, settings, keep).await
     }
 
     /// Another set of topics and folders on the same servers, beside the first.

@@ -9,7 +9,8 @@ use tributary_domain::rules::Link;
 
 use crate::period::utc_text;
 use crate::record::{
-    LedgerRow, click, dimension, dimensions, dimensions_of, link, named_link, parsed, partner, text_or_null,
+    LedgerRow, Told, click, dimension, dimensions, dimensions_of, link, named_link, parsed, partner,
+    text_or_null,
 };
 
 /// A conversion that stands.
@@ -17,6 +18,7 @@ use crate::record::{
 pub struct ConversionRow {
     pub id: String,
     revision: i64,
+    sign: i8,
     pub kind: String,
     at_ms: i64,
     pub object: String,
@@ -60,6 +62,7 @@ impl From<Conversion> for ConversionRow {
             rewards: lines.iter().map(|line| line.reward_id.clone()).collect(),
             id: conversion.id,
             revision: conversion.revision,
+            sign: 1,
             kind: conversion.kind,
             at_ms: conversion.at,
             object: conversion.object,
@@ -90,13 +93,17 @@ impl LedgerRow for ConversionRow {
 
     fn columns() -> String {
         format!(
-            "id, revision, kind, toUnixTimestamp64Milli(at) AS at_ms, object, keys, event_name, status, amount,
+            "id, revision, sign, kind, toUnixTimestamp64Milli(at) AS at_ms, object, keys, event_name, status, amount,
              currency, original_amount, original_currency, fx, quantity, sale_type, billing, source, attributed_by,
              reason, rule, commission, flags, toUnixTimestamp64Milli(clicked_at) AS clicked_ms, {},
              `lines.product` AS products, `lines.quantity` AS quantities, `lines.amount` AS amounts,
              `lines.commission` AS commissions, `lines.reward_id` AS rewards, explanation",
             dimensions(false)
         )
+    }
+
+    fn told(&self) -> (Told<'_>, i8) {
+        ((self.at_ms, &self.id, self.revision), self.sign)
     }
 }
 

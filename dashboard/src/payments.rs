@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use clickhouse::Row;
+use clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 
@@ -12,7 +12,7 @@ use crate::conversion_record::ConversionRow;
 use crate::database::Database;
 use crate::error::ApiError;
 use crate::parameters::Parameters;
-use crate::record::{CommissionRow, LedgerRow, RefundRow, standing};
+use crate::record::{CommissionRow, LedgerRow, RefundRow, standing, standing_of};
 use crate::scope::{SCOPE, Scope};
 use crate::server::Application;
 use crate::statement::{Statement, Value};
@@ -45,15 +45,18 @@ pub async fn payment(
 
     // What follows from a conversion carries its keys.
     let keys = keys_of(&id);
-    let (mut conversions, mut refunds, mut commissions) = tokio::try_join!(
-        database.rows::<ConversionRow>("payment", find::<ConversionRow>(&scope, BY_KEYS, keys.clone())),
-        database.rows::<RefundRow>("payment", find::<RefundRow>(&scope, BY_KEYS, keys.clone())),
-        database.rows::<CommissionRow>("payment", find::<CommissionRow>(&scope, BY_KEYS, keys.clone())),
+    let (mut conversions, mut refunds, mut commissions): (
+        Vec<ConversionRow>,
+        Vec<RefundRow>,
+        Vec<CommissionRow>,
+    ) = tokio::try_join!(
+        find(database, &scope, BY_KEYS, keys.clone()),
+        find(database, &scope, BY_KEYS, keys.clone()),
+        find(database, &scope, BY_KEYS, keys),
     )?;
     // One after the other: an index finds keys or IDs, and neither for "or".
     if conversions.is_empty() {
-        let by_id = find::<ConversionRow>(&scope, BY_ID, vec![id.clone()]);
-        conversions = database.rows("payment", by_id).await?;
+        conversions = find(database, &scope, BY_ID, [id.clone()]).await?;
         // Keys have an index, and the conversion that something follows from has none.
         let keys: Vec<String> = conversions.iter().flat_map(|row| row.keys.clone()).collect();
         let (by, values) = if keys.is_empty() {
@@ -65,8 +68,8 @@ pub async fn payment(
             (BY_KEYS, keys)
         };
         (refunds, commissions) = tokio::try_join!(
-            database.rows("payment", find::<RefundRow>(&scope, by, values.clone())),
-            database.rows("payment", find::<CommissionRow>(&scope, by, values)),
+            find(database, &scope, by, values.clone()),
+            find(database, &scope, by, values),
         )?;
     }
     // Leads that carry the same key stand aside: the payment is the sale.
@@ -85,8 +88,8 @@ pub async fn payment(
         let keys = conversions.iter().flat_map(|row| &row.keys);
         let objects = conversions.iter().map(|row| &row.object);
         let names = keys.chain(objects).flat_map(|key| names_of(key));
-        let paid = find::<CommissionRow>(&scope, BY_KEYS, names.chain(keys_of(&id)).collect());
-        let mut paid: Vec<CommissionRow> = database.rows("payment", paid).await?;
+        let names = names.chain(keys_of(&id));
+        let mut paid: Vec<CommissionRow> = find(database, &scope, BY_KEYS, names).await?;
         // One for the same name that was given by hand is none of the payment's.
         paid.retain(|row| {
             row.is_payment() && conversions.iter().any(|conversion| conversion.kind == row.kind)
@@ -143,16 +146,25 @@ pub fn keys_of(id: &str) -> Vec<String> {
     std::iter::once(id.to_owned()).chain(prefixed).collect()
 }
 
-/// Rows that stand, by one of the conditions. They are few, so that what was taken back is told among them.
-fn find<T: LedgerRow>(scope: &Scope, by: &str, values: Vec<String>) -> Statement {
-    Statement::new(format!(
-        "SELECT {} FROM {} PREWHERE {SCOPE} AND {by}
-         QUALIFY sign = 1 AND sum(sign) OVER (PARTITION BY id, revision) > 0 ORDER BY at, id",
+/// Rows that stand, by one of the conditions. They are few: what was taken back is told among them, here, and which parts
+/// of the tables have them is found out before they are read, not while.
+async fn find<T>(
+    database: &Database,
+    scope: &Scope,
+    by: &str,
+    values: impl IntoIterator<Item = String>,
+) -> Result<Vec<T>, ApiError>
+where
+    T: LedgerRow + RowOwned + RowRead,
+{
+    let statement = Statement::new(format!(
+        "SELECT {} FROM {} PREWHERE {SCOPE} AND {by} SETTINGS use_skip_indexes_on_data_read = 0",
         T::columns(),
         T::TABLE
     ))
     .with_all(scope.values())
-    .with("values", Value::Texts(values))
+    .with("values", Value::Texts(values.into_iter().collect()));
+    Ok(standing_of(database.rows("payment", statement).await?))
 }
 
 #[derive(Row, Deserialize)]

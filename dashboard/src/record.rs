@@ -2,6 +2,8 @@
 //!
 //! Invariant: only standing rows are read: asserted, and not taken back.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,6 +29,31 @@ pub trait LedgerRow {
 
     /// What is read of it.
     fn columns() -> String;
+
+    /// Which entry it tells of, and the sign: 1 asserts, -1 takes back.
+    fn told(&self) -> (Told<'_>, i8);
+}
+
+/// One revision of an entry: event time (UTC milliseconds), ID, revision.
+pub type Told<'a> = (i64, &'a str, i64);
+
+/// The rows that were told more often than taken back, in the order of their times.
+pub fn standing_of<T: LedgerRow>(rows: Vec<T>) -> Vec<T> {
+    let mut sums: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    let owned = |(_, id, revision): Told<'_>| (id.to_owned(), revision);
+    for row in &rows {
+        let (told, sign) = row.told();
+        *sums.entry(owned(told)).or_default() += i64::from(sign);
+    }
+    let mut standing: Vec<T> = rows
+        .into_iter()
+        .filter(|row| {
+            let (told, sign) = row.told();
+            sign > 0 && sums.get(&owned(told)).is_some_and(|sum| *sum > 0)
+        })
+        .collect();
+    standing.sort_by(|one, other| one.told().0.cmp(&other.told().0));
+    standing
 }
 
 const DIMENSIONS: [&str; 25] = [
@@ -256,6 +283,8 @@ impl From<Click> for ClickRow {
 #[derive(Row, Deserialize)]
 pub struct RefundRow {
     id: String,
+    revision: i64,
+    sign: i8,
     kind: String,
     at_ms: i64,
     object: String,
@@ -277,11 +306,15 @@ impl LedgerRow for RefundRow {
 
     fn columns() -> String {
         format!(
-            "id, kind, toUnixTimestamp64Milli(at) AS at_ms, object, conversion_id, status, reason, amount, currency,
-             original_amount, original_currency, commission, toUnixTimestamp64Milli(clicked_at) AS clicked_ms, {},
+            "id, revision, sign, kind, toUnixTimestamp64Milli(at) AS at_ms, object, conversion_id, status, reason, amount,
+             currency, original_amount, original_currency, commission, toUnixTimestamp64Milli(clicked_at) AS clicked_ms, {},
              explanation",
             dimensions(false)
         )
+    }
+
+    fn told(&self) -> (Told<'_>, i8) {
+        ((self.at_ms, &self.id, self.revision), self.sign)
     }
 }
 
@@ -325,6 +358,8 @@ impl From<Refund> for RefundRow {
             dimensions: dimensions_of(&refund.dims, &refund.customer),
             clicked_ms: refund.dims.clicked_at,
             id: refund.id,
+            revision: refund.revision,
+            sign: 1,
             kind: refund.kind,
             at_ms: refund.at,
             object: refund.object,
@@ -345,6 +380,8 @@ impl From<Refund> for RefundRow {
 #[derive(Row, Deserialize)]
 pub struct CommissionRow {
     id: String,
+    revision: i64,
+    sign: i8,
     pub kind: String,
     at_ms: i64,
     pub conversion_id: String,
@@ -364,9 +401,13 @@ impl LedgerRow for CommissionRow {
     const TABLE: &str = "commissions";
 
     fn columns() -> String {
-        "id, kind, toUnixTimestamp64Milli(at) AS at_ms, conversion_id, refund_id, amount, currency, state,
+        "id, revision, sign, kind, toUnixTimestamp64Milli(at) AS at_ms, conversion_id, refund_id, amount, currency, state,
          toUnixTimestamp64Milli(due_at) AS due_ms, reward_id, reason, payout_id, partner_id, explanation"
             .to_owned()
+    }
+
+    fn told(&self) -> (Told<'_>, i8) {
+        ((self.at_ms, &self.id, self.revision), self.sign)
     }
 }
 
@@ -403,5 +444,38 @@ impl CommissionRow {
             "payoutId": text_or_null(&self.payout_id),
             "explanation": parsed(&self.explanation),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_back_is_left_away() {
+        let row = |at_ms, id: &str, revision, sign| RefundRow {
+            at_ms,
+            revision,
+            sign,
+            ..RefundRow::from(Refund {
+                id: id.to_owned(),
+                ..Refund::default()
+            })
+        };
+        let rows = vec![
+            row(3, "late", 1, 1),
+            row(1, "corrected", 1, 1),
+            row(1, "corrected", 1, -1),
+            row(2, "corrected", 2, 1),
+            row(1, "gone", 1, -1),
+            row(1, "gone", 1, 1),
+            row(1, "first", 1, 1),
+        ];
+        let standing = standing_of(rows);
+        let shown: Vec<(&str, i64)> = standing
+            .iter()
+            .map(|row| (row.id.as_str(), row.revision))
+            .collect();
+        assert_eq!(shown, [("first", 1), ("corrected", 2), ("late", 1)]);
     }
 }

@@ -32,8 +32,9 @@ const GROUPINGS: [&str; 19] = [
     "utm_campaigns",
     "coupons",
 ];
-const COUNTRIES: [&str; 6] = ["AA", "BA", "CB", "DB", "EB", "FC"];
-const DEVICES: [&str; 3] = ["mobile", "desktop", "tablet"];
+/// Places of the rows, and what is used there.
+const COUNTRIES: [&str; 5] = ["AA", "BA", "CA", "DB", "EB"];
+const DEVICES: [&str; 5] = ["mobile", "desktop", "mobile", "desktop", "tablet"];
 
 /// Where to ask.
 pub struct Asked<'a> {
