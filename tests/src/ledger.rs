@@ -103,7 +103,7 @@ impl ClickHouse {
 
     async fn columns(&self, table: &str) -> Result<Vec<String>> {
         let sql = format!(
-            "SELECT name, type FROM system.columns WHERE database = '{}' AND table = '{table}' \
+            "SELECT name, type FROM system.columns WHERE database = '{}' AND table = '{table}' AND default_kind = '' \
              AND name NOT IN ('sign', 'revision', 'explanation') AND name NOT LIKE 'kafka%' ORDER BY position FORMAT TSV",
             self.database
         );
