@@ -48,11 +48,7 @@ fn masked_body(bytes: &[u8]) -> Option<String> {
 
 fn mask_json(json: &mut Value) {
     match json {
-        Value::String(text) => {
-            if sign(text).is_some() {
-                *text = masked(text);
-            }
-        }
+        Value::String(text) if sign(text).is_some() => *text = masked(text),
         Value::Array(items) => items.iter_mut().for_each(mask_json),
         Value::Object(fields) => fields
             .iter_mut()
