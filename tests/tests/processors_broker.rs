@@ -10,13 +10,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use tributary_testkit::{Endpoints, Kind, Options, Servers, eventually};
 use tributary_tests::stages::{Instance, Stages, counted, lead};
 
 const LONG: Duration = Duration::from_secs(180);
 
-async fn settled(stages: &Stages, instance: &Instance, count: i64) -> Result<()> {
+async fn settled(stages: &Stages, instance: &mut Instance, count: i64, after: &str) -> Result<()> {
     eventually("the expected ledger", LONG, || async {
         let counts = counted(&stages.conversions().await?)?;
         let sum: i64 = counts.values().sum();
@@ -24,7 +24,13 @@ async fn settled(stages: &Stages, instance: &Instance, count: i64) -> Result<()>
         Ok(())
     })
     .await
-    .with_context(|| instance.log())
+    .with_context(|| {
+        format!(
+            "after the broker was {after}; the stage has ended: {:?}",
+            instance.has_ended()
+        )
+    })
+    .map_err(|error| anyhow!("{error:#}\n{}", instance.log()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +47,7 @@ async fn commits_of_unknown_outcome_lose_and_double_nothing() -> Result<()> {
         clickhouse_url: String::new(),
     };
     let stages = Stages::create(&endpoints, "broker", 3).await?;
-    let instance = stages.spawn(1, "attribute", &[])?;
+    let mut instance = stages.spawn(1, "attribute", &[])?;
     let mut count = 0;
     let load = async |from: i64| -> Result<i64> {
         let facts: Vec<_> = (from..from + 5_000)
@@ -55,7 +61,7 @@ async fn commits_of_unknown_outcome_lose_and_double_nothing() -> Result<()> {
     servers.kafka()?.kill9().await?;
     servers.kafka()?.restart().await?;
     count += load(10_000).await?;
-    settled(&stages, &instance, count).await?;
+    settled(&stages, &mut instance, count, "killed").await?;
     count += load(20_000).await?;
     // It hangs for longer than any call waits and any transaction lasts.
     let pid = servers.kafka()?.pid().unwrap_or_default().to_string();
@@ -63,7 +69,7 @@ async fn commits_of_unknown_outcome_lose_and_double_nothing() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(18)).await;
     ensure!(Command::new("kill").args(["-CONT", &pid]).status()?.success());
     count += load(30_000).await?;
-    settled(&stages, &instance, count).await?;
+    settled(&stages, &mut instance, count, "paused").await?;
     instance.stop()?;
     servers.stop().await
 }

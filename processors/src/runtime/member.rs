@@ -124,8 +124,9 @@ impl Loop {
                     wait = Duration::ZERO;
                     self.dispatch(&message)?;
                 }
+                // The client's context has told of it, with its reason.
                 Some(Err(error)) if crate::kafka::log::is_passing(&error) => {
-                    tracing::warn!(stage = self.stage.name(), %error, "kafka consumer");
+                    tracing::debug!(stage = self.stage.name(), %error, "kafka consumer");
                 }
                 Some(Err(error)) => {
                     return Err(error).with_context(|| {
