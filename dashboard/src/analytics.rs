@@ -73,6 +73,7 @@ pub async fn analytics(
         event,
         buckets: matches!(group_by, GroupBy::Series),
         columns,
+        any_name: true,
     }
     .ask(database)
     .await?;

@@ -183,6 +183,7 @@ impl Asked<'_> {
             event: Event::Composite,
             buckets: false,
             columns,
+            any_name: false,
         };
         let (sums, outcomes) = tokio::try_join!(
             sums.ask(self.database),
@@ -201,11 +202,9 @@ impl Asked<'_> {
     }
 
     fn outcomes(&self, columns: &[(&'static str, Column)]) -> Statement {
-        let dimensions = dimensions(columns, false);
+        let dimensions = dimensions(columns);
         let sql = match self.basis {
-            Basis::Period => {
-                self.of_conversions(&dimensions, Grain::of_times(self.scope, self.filters, columns))
-            }
+            Basis::Period => self.of_conversions(columns, Grain::of_times(self.scope, self.filters, columns)),
             Basis::Cohort => self.of_clicks(&dimensions),
         };
         Statement::new(sql)
@@ -217,7 +216,13 @@ impl Asked<'_> {
 
     /// Times of leads and first sales; a renewal in the period is no conversion of the click that once led to it. What
     /// was taken back has the same time, so that sums by time leave what stands.
-    fn of_conversions(&self, dimensions: &str, grain: Grain) -> String {
+    fn of_conversions(&self, columns: &[(&'static str, Column)], grain: Grain) -> String {
+        let dimensions = dimensions(columns);
+        // Not by the array: it would be made for each row.
+        let group_by: String = columns
+            .iter()
+            .map(|(_, column)| format!("{}, ", column.name))
+            .collect();
         let times = each_source(&[self.period], grain, false, |grain, within| {
             let (standing, filters) = match grain {
                 Grain::Times => ("sum(raw.conversions)", String::new()),
@@ -226,7 +231,7 @@ impl Asked<'_> {
             format!(
                 "SELECT {dimensions} AS dimensions, toString(raw.step) AS step, to_convert AS time, {standing} AS standing
                  FROM conversions{} AS raw WHERE {within} AND step IN ('lead', 'sale'){filters}
-                 GROUP BY dimensions, step, time",
+                 GROUP BY {group_by}step, time",
                 grain.suffix()
             )
         });

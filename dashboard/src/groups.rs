@@ -90,7 +90,9 @@ fn conform(name: &mut Map<String, Value>, grouping: &Grouping, application: &App
                 key: text("key"),
                 ..Link::default()
             };
-            set = top_link(&application.link(workspace, named));
+            set = application.link_name(workspace, named);
+            // Its name before there was `id`.
+            set.insert("link".to_owned(), set.get("id").cloned().unwrap_or_default());
         }
         "top_partners" => {
             let id = text("partnerId");
@@ -115,25 +117,4 @@ fn trigger(ours: &str) -> &str {
         "script" => "pageview",
         _ => "link",
     }
-}
-
-fn top_link(link: &Value) -> Map<String, Value> {
-    let mut fields = Map::new();
-    for name in [
-        "id",
-        "domain",
-        "key",
-        "url",
-        "shortLink",
-        "createdAt",
-        "comments",
-        "title",
-        "partnerId",
-        "folderId",
-    ] {
-        fields.insert(name.to_owned(), link.get(name).cloned().unwrap_or_default());
-    }
-    // Its name before there was `id`.
-    fields.insert("link".to_owned(), link.get("id").cloned().unwrap_or_default());
-    fields
 }

@@ -76,7 +76,7 @@ pub async fn list(
 }
 
 fn json_of(row: &Brought, workspace: &str, application: &Application) -> JsonValue {
-    let known = application.declared(|catalog| catalog.show_link(workspace, &row.id));
+    let known = application.declared(|catalog| catalog.shown_link(workspace, &row.id));
     let text = |name: &str, place: usize| -> String {
         let declared = known.as_ref().and_then(|link| link.get(name)?.as_str());
         declared.unwrap_or_else(|| row.label(place)).to_owned()

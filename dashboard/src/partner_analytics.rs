@@ -69,6 +69,7 @@ pub async fn analytics(
         event: Event::Composite,
         buckets: group_by == GroupBy::Series,
         columns: by_link.map_or(&[], |grouping| grouping.fields),
+        any_name: false,
     };
     let earned = database.rows::<Earned>("partner_earnings", earnings(&question));
     let (sums, earned) = tokio::try_join!(question.ask(database), earned)?;
@@ -117,7 +118,7 @@ fn earnings(question: &Question<'_>) -> Statement {
     let sql = format!(
         "SELECT {bucket} AS bucket, {} AS dimensions, sum(sign * raw.amount) AS earnings
          FROM commissions AS raw WHERE {SCOPE} AND {}{} GROUP BY bucket, dimensions",
-        dimensions(question.columns, false),
+        dimensions(question.columns),
         within(),
         question.filters.on_commissions(),
     );

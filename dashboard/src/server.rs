@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use serde_json::Value as JsonValue;
+use serde_json::{Map, Value as JsonValue};
 use tokio::net::TcpListener;
-use tributary_domain::manage::undeclared_link;
+use tributary_domain::manage::{undeclared_link, undeclared_name};
 use tributary_domain::rules::Link;
 
 use crate::database::{ClickHouseConfig, Database};
@@ -99,6 +99,12 @@ impl Application {
             .as_ref()
             .and_then(|all| all.link(workspace, &named.id));
         declared.unwrap_or_else(|| undeclared_link(named, workspace))
+    }
+
+    /// The same with the fields only that name it.
+    pub fn link_name(&self, workspace: &str, named: Link) -> Map<String, JsonValue> {
+        let declared = self.declared(|catalog| catalog.named_link(workspace, &named.id));
+        declared.unwrap_or_else(|| undeclared_name(named))
     }
 }
 

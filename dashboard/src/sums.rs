@@ -50,6 +50,8 @@ pub struct Question<'a> {
     /// By bucket of the period.
     pub buckets: bool,
     pub columns: &'a [(&'static str, Column)],
+    /// Of links any name will do that they had: who asks adds up what is of one link.
+    pub any_name: bool,
 }
 
 /// One group's figures. `bucket` is its start in UTC milliseconds; new sales are the first of their customers.
@@ -140,11 +142,11 @@ impl Question<'_> {
                     Grain::Rows => "toInt64(countIf(bot = '' AND duplicate_of = ''))",
                     _ => "sum(raw.clicks)",
                 };
+                let (key, group_by) = self.key(grain, true);
                 format!(
                 "SELECT {key}, {measure} AS clicks, toInt64(0) AS leads, toInt64(0) AS sales, toInt64(0) AS amount,
                         toInt64(0) AS new_sales, toInt64(0) AS new_amount
-                 FROM clicks{suffix} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
-                key = self.key(grain, true),
+                 FROM clicks{suffix} AS raw WHERE {within}{filters} GROUP BY {group_by}",
                 suffix = grain.suffix(),
                 filters = self.filters.on_clicks(),
             )
@@ -182,26 +184,40 @@ impl Question<'_> {
                 Event::Sales => (nothing, sales),
                 Event::Clicks | Event::Composite => (leads, sales),
             };
+            let (key, group_by) = self.key(grain, false);
             format!(
                 "SELECT {key}, toInt64(0) AS clicks, {leads} AS leads, {sales} AS sales, {amount} AS amount,
                         {new_sales} AS new_sales, {new_amount} AS new_amount
-                 FROM conversions{suffix} AS raw WHERE {within}{filters} GROUP BY bucket, dimensions",
-                key = self.key(grain, false),
+                 FROM conversions{suffix} AS raw WHERE {within}{filters} GROUP BY {group_by}",
                 suffix = grain.suffix(),
                 filters = self.filters.on_conversions(),
             )
         })
     }
 
-    fn key(&self, grain: Grain, clicks: bool) -> String {
+    /// Bucket and dimensions, and the columns that make them: to group by an array made for each row costs more than
+    /// all else.
+    fn key(&self, grain: Grain, clicks: bool) -> (String, String) {
         let bucket = if self.buckets {
             format!("roundDown({}, {{bounds:Array(Int64)}})", grain.milliseconds())
         } else {
             "toInt64(0)".to_owned()
         };
-        format!(
-            "{bucket} AS bucket, {} AS dimensions",
-            dimensions(self.columns, clicks)
+        let has_link = self.columns.iter().any(|(_, column)| column.name == "link_id");
+        let is_name = |name: &str| self.any_name && has_link && ["domain", "key"].contains(&name);
+        let names = names(self.columns, clicks);
+        let group_by = names.iter().filter(|name| **name != NONE && !is_name(name));
+        let group_by: Vec<&str> = std::iter::once("bucket").chain(group_by.copied()).collect();
+        let shown = names.iter().map(|name| {
+            if is_name(name) {
+                format!("any({name})")
+            } else {
+                (*name).to_owned()
+            }
+        });
+        (
+            format!("{bucket} AS bucket, {} AS dimensions", array(shown)),
+            group_by.join(", "),
         )
     }
 }
@@ -357,19 +373,30 @@ fn month(millisecond: i64) -> String {
     time.strftime("%Y%m").to_string()
 }
 
-/// The dimensions of a row as one array of text.
-pub fn dimensions(columns: &[(&'static str, Column)], clicks: bool) -> String {
-    let names: Vec<&str> = columns
-        .iter()
-        .map(|(_, column)| {
-            if clicks && !column.on_clicks {
-                "''"
-            } else {
-                column.name
-            }
-        })
-        .collect();
-    format!("CAST([{}] AS Array(String))", names.join(", "))
+/// What a column that clicks lack is for them.
+const NONE: &str = "''";
+
+fn names(columns: &[(&'static str, Column)], clicks: bool) -> Vec<&'static str> {
+    let own = |column: Column| {
+        if clicks && !column.on_clicks {
+            NONE
+        } else {
+            column.name
+        }
+    };
+    columns.iter().map(|(_, column)| own(*column)).collect()
+}
+
+fn array(names: impl Iterator<Item = String>) -> String {
+    format!(
+        "CAST([{}] AS Array(String))",
+        names.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The dimensions of a row of the ledger as one array of text.
+pub fn dimensions(columns: &[(&'static str, Column)]) -> String {
+    array(names(columns, false).into_iter().map(str::to_owned))
 }
 
 /// The period's condition on rows; needs the parameters `start` and `end`.

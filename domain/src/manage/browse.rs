@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Space, address};
-use super::{link, list, partner};
+use super::{list, partner};
 use crate::rules::{Coupon, Program};
 
 /// Objects that fit a search, the youngest first: ID and creation, UTC milliseconds.
@@ -34,12 +34,6 @@ impl Catalog {
         });
         let found = fitting.map(|known| (known.value.id.clone(), known.created));
         found.take(most).collect()
-    }
-
-    /// A link as the API shows it, without figures.
-    pub fn show_link(&self, workspace: &str, id: &str) -> Option<Value> {
-        let known = self.space(workspace)?.link(id)?;
-        Some(link::shown(known, workspace))
     }
 
     /// Partners with `search` in their ID, name or address.

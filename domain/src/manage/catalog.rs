@@ -2,11 +2,12 @@
 //!
 //! Built from records of topic `config`, in the order of the log. Invariant: an address leads to at most one link.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tributary_avro::Config;
 
 use super::link;
@@ -79,17 +80,25 @@ impl Catalog {
 
     /// A declared link in the shape of the API, without figures.
     pub fn shown_link(&self, workspace: &str, id: &str) -> Option<Value> {
+        Some(link::shown(&*self.addressed(workspace, id)?, workspace))
+    }
+
+    /// What names a declared link among others: a few of the fields of [`Catalog::shown_link`].
+    pub fn named_link(&self, workspace: &str, id: &str) -> Option<Map<String, Value>> {
+        Some(link::named(&*self.addressed(workspace, id)?))
+    }
+
+    /// A link with the domain that it has: its workspace's first, if it is declared without.
+    fn addressed(&self, workspace: &str, id: &str) -> Option<Cow<'_, Known<Link>>> {
         let known = self.spaces.get(workspace)?.link(id)?;
         let settings = self.directory.settings(workspace);
         let first = settings.and_then(|settings| settings.domains.first());
-        match first.filter(|_| known.value.domain.is_empty()) {
-            Some(first) => {
-                let mut known = known.clone();
-                known.value.domain.clone_from(first);
-                Some(link::shown(&known, workspace))
-            }
-            None => Some(link::shown(known, workspace)),
-        }
+        let Some(first) = first.filter(|_| known.value.domain.is_empty()) else {
+            return Some(Cow::Borrowed(known));
+        };
+        let mut known = known.clone();
+        known.value.domain.clone_from(first);
+        Some(Cow::Owned(known))
     }
 
     /// Takes in a config record.

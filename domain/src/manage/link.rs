@@ -246,6 +246,27 @@ pub(super) fn short(link: &Link) -> String {
     format!("https://{}/{}", link.domain, link.key)
 }
 
+/// What names a link among others: of a thousand of them the rest would be most of the work.
+pub(super) fn named(known: &Known<Link>) -> Map<String, Value> {
+    let link = &known.value;
+    let fields = [
+        ("id", json!(link.id)),
+        ("domain", json!(link.domain)),
+        ("key", json!(link.key)),
+        ("url", json!(link.url)),
+        ("shortLink", short(link).into()),
+        ("createdAt", time(known.created).into()),
+        ("comments", or_null(&link.comments)),
+        ("title", Value::Null),
+        ("partnerId", or_null(&link.partner)),
+        ("folderId", Value::Null),
+    ];
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
 /// A link in the shape of Dub's `LinkSchema`. Its figures are added by whoever can read the ledger.
 pub(super) fn shown(known: &Known<Link>, workspace: &str) -> Value {
     let link = &known.value;
@@ -253,17 +274,15 @@ pub(super) fn shown(known: &Known<Link>, workspace: &str) -> Value {
     let expires = link.expires_at.as_deref().and_then(instant).map(time);
     let geo = (!link.geo.is_empty()).then_some(&link.geo);
     let short = short(link);
-    let mut shown = json!({
-        "id": link.id, "domain": link.domain, "key": link.key, "url": link.url,
+    let mut shown = Value::Object(named(known));
+    let more = json!({
         "trackConversion": link.tracked, "archived": link.archived,
         "externalId": or_null(&link.external_id), "tenantId": or_null(&link.tenant_id),
-        "programId": or_null(&link.program), "partnerId": or_null(&link.partner),
+        "programId": or_null(&link.program),
         "expiresAt": expires, "expiredUrl": or_null(&link.expired_url),
         "ios": or_null(&link.ios), "android": or_null(&link.android), "geo": geo,
-        "comments": or_null(&link.comments),
-        "shortLink": short, "qrCode": format!("{short}?qr=1"),
-        "workspaceId": workspace, "projectId": workspace,
-        "createdAt": time(known.created), "updatedAt": time(known.at),
+        "qrCode": format!("{short}?qr=1"),
+        "workspaceId": workspace, "projectId": workspace, "updatedAt": time(known.at),
     });
     let campaign = json!({
         "utm_source": or_null(&utm.source), "utm_medium": or_null(&utm.medium),
@@ -272,12 +291,12 @@ pub(super) fn shown(known: &Known<Link>, workspace: &str) -> Value {
     });
     // SDKs refuse an answer without them.
     let never = json!({
-        "userId": null, "lastClicked": null, "disabledAt": null, "password": null, "proxy": false, "title": null,
+        "userId": null, "lastClicked": null, "disabledAt": null, "password": null, "proxy": false,
         "description": null, "image": null, "video": null, "rewrite": false, "doIndex": false,
-        "publicStats": false, "tags": [], "tagId": null, "folderId": null, "webhookIds": [],
+        "publicStats": false, "tags": [], "tagId": null, "webhookIds": [],
         "testVariants": null, "testStartedAt": null, "testCompletedAt": null,
     });
-    for part in [campaign, never] {
+    for part in [more, campaign, never] {
         if let (Value::Object(shown), Value::Object(part)) = (&mut shown, part) {
             shown.extend(part);
         }

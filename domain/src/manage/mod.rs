@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tributary_avro::Config;
 
 pub use browse::{Found, Members};
@@ -150,11 +150,7 @@ fn not_offered(what: &str) -> ApiError {
 /// A link that is not declared (any more), in the same shape: of what the ledger says of it, from 1970, as what is
 /// unknown is there.
 pub fn undeclared_link(value: Link, workspace: &str) -> Value {
-    let known = Known {
-        created: 0,
-        at: 0,
-        value,
-    };
+    let known = unknown(value);
     let mut shown = link::shown(&known, workspace);
     if known.value.domain.is_empty()
         && let Some(fields) = shown.as_object_mut()
@@ -164,6 +160,24 @@ pub fn undeclared_link(value: Link, workspace: &str) -> Value {
         fields.insert("qrCode".to_owned(), "".into());
     }
     shown
+}
+
+/// The same as [`Catalog::named_link`] names a declared one.
+pub fn undeclared_name(value: Link) -> Map<String, Value> {
+    let known = unknown(value);
+    let mut named = link::named(&known);
+    if known.value.domain.is_empty() {
+        named.insert("shortLink".to_owned(), "".into());
+    }
+    named
+}
+
+fn unknown(value: Link) -> Known<Link> {
+    Known {
+        created: 0,
+        at: 0,
+        value,
+    }
 }
 
 /// What a request of a caller asks for. `random` is asked for IDs and keys.

@@ -513,3 +513,28 @@ fn what_is_refused_names_the_field() {
         );
     }
 }
+
+#[test]
+fn a_link_declared_without_domain_has_an_address_wherever_it_is_shown() {
+    let mut world = World::new("");
+    let declare = Config {
+        workspace: "acme".into(),
+        kind: "link".into(),
+        id: "l1".into(),
+        at: AT,
+        document: json!({"id": "l1", "key": "sale", "url": "https://a.example", "partner": "ada"})
+            .to_string(),
+        ..Config::default()
+    };
+    world.catalog.apply(&declare).unwrap();
+    let shown = world.catalog.shown_link("acme", "l1").unwrap();
+    let named = world.catalog.named_link("acme", "l1").unwrap();
+    assert_eq!(shown["shortLink"], "https://go.acme.test/sale");
+    assert_eq!(named["partnerId"], "ada");
+    // The names are some of the fields, and no others.
+    for (field, value) in &named {
+        assert_eq!(&shown[field], value, "{field}");
+    }
+    assert_eq!(world.catalog.named_link("acme", "l2"), None);
+    assert_eq!(undeclared_name(Link::default())["shortLink"], "");
+}
