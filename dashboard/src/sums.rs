@@ -50,7 +50,7 @@ pub struct Question<'a> {
     /// By bucket of the period.
     pub buckets: bool,
     pub columns: &'a [(&'static str, Column)],
-    /// Of links any name will do that they had: who asks adds up what is of one link.
+    /// A link is one group, under any of the names that it had in the period; else each name of it is one.
     pub any_name: bool,
 }
 
@@ -113,12 +113,18 @@ impl Question<'_> {
             Event::Sales => "amount DESC, sales DESC, dimensions",
             Event::Composite => "clicks DESC, amount DESC, leads DESC, dimensions",
         };
+        // The sources may have met different names of one link.
+        let (shown, group) = if self.is_named_by_link() {
+            ("max(part.dimensions)", "part.dimensions[1]")
+        } else {
+            ("part.dimensions", "part.dimensions")
+        };
         let sql = format!(
-            "SELECT bucket, dimensions, sum(part.clicks) AS clicks, sum(part.leads) AS leads,
+            "SELECT bucket, {shown} AS dimensions, sum(part.clicks) AS clicks, sum(part.leads) AS leads,
                     sum(part.sales) AS sales, sum(part.amount) AS amount,
                     sum(part.new_sales) AS new_sales, sum(part.new_amount) AS new_amount
              FROM ({}) AS part
-             GROUP BY bucket, dimensions
+             GROUP BY bucket, {group}
              HAVING clicks != 0 OR leads != 0 OR sales != 0 OR amount != 0
              ORDER BY {order} LIMIT 10000",
             parts.join(" UNION ALL ")
@@ -195,6 +201,11 @@ impl Question<'_> {
         })
     }
 
+    fn is_named_by_link(&self) -> bool {
+        let first = self.columns.first();
+        self.any_name && first.is_some_and(|(_, column)| column.name == "link_id")
+    }
+
     /// Bucket and dimensions, and the columns that make them: to group by an array made for each row costs more than
     /// all else.
     fn key(&self, grain: Grain, clicks: bool) -> (String, String) {
@@ -203,8 +214,7 @@ impl Question<'_> {
         } else {
             "toInt64(0)".to_owned()
         };
-        let has_link = self.columns.iter().any(|(_, column)| column.name == "link_id");
-        let is_name = |name: &str| self.any_name && has_link && ["domain", "key"].contains(&name);
+        let is_name = |name: &str| self.is_named_by_link() && ["domain", "key"].contains(&name);
         let names = names(self.columns, clicks);
         let group_by = names.iter().filter(|name| **name != NONE && !is_name(name));
         let group_by: Vec<&str> = std::iter::once("bucket").chain(group_by.copied()).collect();

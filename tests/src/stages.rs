@@ -319,13 +319,14 @@ impl Instance {
         Ok(())
     }
 
-    /// What it logged, without what Kafka's client says of each connection: that would bury the rest.
+    /// What it logged. Of what Kafka's client says of its connections only the last: all of it would bury the rest.
     pub fn log(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let of_connections = ["librdkafka: ", "AllBrokersDown", "BrokerTransportFailure"];
-        let own = log.lines();
-        let own = own.filter(|line| !of_connections.iter().any(|one| line.contains(one)));
-        own.collect::<Vec<_>>().join("\n")
+        let is_own = |line: &&str| !of_connections.iter().any(|one| line.contains(one));
+        let (mut own, others): (Vec<_>, Vec<_>) = log.lines().partition(is_own);
+        own.extend(others.last());
+        own.join("\n")
     }
 }
 

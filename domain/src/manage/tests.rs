@@ -515,7 +515,7 @@ fn what_is_refused_names_the_field() {
 }
 
 #[test]
-fn a_link_declared_without_domain_has_an_address_wherever_it_is_shown() {
+fn a_link_declared_without_domain_is_shown_by_its_address() {
     let mut world = World::new("");
     let declare = Config {
         workspace: "acme".into(),
