@@ -202,10 +202,9 @@ impl Asked<'_> {
     }
 
     fn outcomes(&self, columns: &[(&'static str, Column)]) -> Statement {
-        let dimensions = dimensions(columns);
         let sql = match self.basis {
             Basis::Period => self.of_conversions(columns, Grain::of_times(self.scope, self.filters, columns)),
-            Basis::Cohort => self.of_clicks(&dimensions),
+            Basis::Cohort => self.of_clicks(&dimensions(columns)),
         };
         Statement::new(sql)
             .with_all(self.scope.values())

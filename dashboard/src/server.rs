@@ -94,10 +94,7 @@ impl Application {
 
     /// A link that a row of the ledger names: as it is declared, else of what the row says of it.
     pub fn link(&self, workspace: &str, named: Link) -> JsonValue {
-        let declared = self
-            .management
-            .as_ref()
-            .and_then(|all| all.link(workspace, &named.id));
+        let declared = self.declared(|catalog| catalog.shown_link(workspace, &named.id));
         declared.unwrap_or_else(|| undeclared_link(named, workspace))
     }
 

@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 use tributary_avro::{Config, Encoder};
@@ -135,11 +134,6 @@ impl Management {
         view.catalog
             .partner_of_tenant(workspace, tenant)
             .map(str::to_owned)
-    }
-
-    /// A declared link in the shape of the API, without figures.
-    pub(crate) fn link(&self, workspace: &str, id: &str) -> Option<Value> {
-        self.shared.view().catalog.shown_link(workspace, id)
     }
 
     /// What is declared, for as long as `read` takes: nothing is taken in meanwhile.
